@@ -1,0 +1,168 @@
+/*
+ * journal.h - the log of records and the checkpointed state, in one LMDB
+ * environment. The only part of Vigil that knows LMDB.
+ *
+ *   journal     big-endian seq -> record (protocol/record.h)
+ *   state       key -> row: what the key was at its last checkpoint
+ *   tombstones  big-endian seq -> key, for rows of deleted keys
+ *   meta        format, epoch, applied, oldest, durability, boot id, clean mark
+ *
+ * Invariants:
+ *  1. Records oldest..head are there, without holes, each with a valid CRC.
+ *  2. state holds the effect of at least every record up to applied; a row
+ *     knows its modified seq, so applying a record again changes nothing.
+ *  3. oldest <= applied + 1: compaction never passes what the state holds; the
+ *     record at head is never removed.
+ *  4. In power mode, commit returns only when the batch is on stable storage.
+ *  5. A row of a deleted key stays until oldest has passed its deletion.
+ *
+ * Threads: one writer thread (the functions on struct journal), and any number
+ * of reader threads, each with its own struct journal_reader.
+ */
+#ifndef VIGIL_JOURNAL_JOURNAL_H
+#define VIGIL_JOURNAL_JOURNAL_H
+
+#include "protocol/failure.h"
+#include "protocol/wire.h"
+
+enum journal_durability { JOURNAL_POWER = 1, JOURNAL_PROCESS = 2 };
+
+struct journal_options {
+    const char *directory;    /* made (0700) if it is not there */
+    enum journal_durability durability; /* 0: power */
+    uint64_t map_size_bytes;  /* 0: 1 TiB of address space */
+    uint64_t allocate_bytes;  /* step by which file space is allocated ahead; 0: 64 MiB */
+    uint64_t reserve_bytes;   /* kept free for compaction when the disk is full; 0: 16 MiB */
+    uint64_t epoch;           /* random, for a new directory, or where recovery must take a new one */
+};
+
+/* What retention keeps at least; 0: no limit of that kind. */
+struct journal_retention {
+    uint64_t records;
+    uint64_t bytes;
+    uint64_t age_us;
+};
+
+struct journal_status {
+    uint64_t epoch;
+    uint64_t head;    /* newest committed record, 0 if none ever */
+    uint64_t oldest;  /* oldest record that can be read; head + 1 only when head is 0 */
+    uint64_t applied;
+    uint64_t records_bytes;  /* bytes of the records oldest..head */
+    uint64_t file_bytes;     /* size in use of the data file */
+    uint64_t allocated_bytes;
+    bool recovered;   /* the last stop was not clean */
+    bool new_epoch;   /* recovery had to take a new epoch */
+};
+
+struct state_row {
+    uint64_t created;  /* seq at which the present life of the key began */
+    uint64_t modified; /* seq of its last change, its deletion included */
+    uint64_t version;  /* changes since created, 1 for the first; 0 if deleted */
+    bool deleted;
+    struct bytes value;
+};
+
+struct journal;
+
+/* Opens, locks (ERR_LOCKED), checks format (ERR_FOREIGN), recovers. Errors also:
+ * ERR_ACCESS, ERR_IO, ERR_NO_SPACE, ERR_CORRUPT; failure says which path and why. */
+int journal_open(const struct journal_options *options, struct journal **ret_journal,
+                 struct failure *failure);
+/* Syncs, marks the stop as clean, unlocks. Takes NULL. */
+void journal_close(struct journal *j);
+void journal_status(const struct journal *j, struct journal_status *ret_status);
+
+/* ---- state lookups of the writer thread ---- */
+
+/* A stable view until journal_view_end; hold it for a batch, not longer. */
+int journal_view_begin(struct journal *j, struct failure *failure);
+void journal_view_end(struct journal *j);
+/* ERR_OK, ERR_NOT_FOUND (no row, not even of a deleted key), ERR_CORRUPT, ERR_IO. The value points
+ * into the view. */
+int journal_state_get(struct journal *j, struct bytes key, struct state_row *ret_row);
+
+/* ---- a batch: begin, any of the rest, then commit or abort ---- */
+
+/* bytes: what will be appended and put, about; space for it is allocated first
+ * (ERR_NO_SPACE leaves everything as it was). A batch of 0 bytes may use the
+ * reserve: compaction. */
+int journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failure);
+/* The next record in seq order: exactly head + 1 of this batch. */
+int journal_batch_append(struct journal *j, struct bytes record, struct failure *failure);
+/* A checkpointed row; ignored if the stored row is newer. */
+int journal_batch_put_row(struct journal *j, struct bytes key, const struct state_row *row,
+                          struct failure *failure);
+int journal_batch_set_applied(struct journal *j, uint64_t applied, struct failure *failure);
+/* Moves oldest towards target (0: none) and towards what retention no longer
+ * keeps, not past applied and never past head, and removes at most records_max
+ * records and as many tombstones from the file. oldest itself moves at once
+ * for a target. *ret_more: there is more to remove. *ret_blocked: it would go
+ * further if applied were higher (a checkpoint is wanted). */
+int journal_batch_compact(struct journal *j, uint64_t target,
+                          const struct journal_retention *retention, uint64_t now_us,
+                          uint32_t records_max, bool *ret_more, bool *ret_blocked,
+                          struct failure *failure);
+/* On any error nothing of the batch took effect, and the journal has been
+ * closed and opened again if LMDB needed that (ERR_IO when even this failed:
+ * the caller exits). */
+int journal_batch_commit(struct journal *j, struct failure *failure);
+void journal_batch_abort(struct journal *j);
+/* process mode: what is committed goes to stable storage. Any thread. */
+int journal_sync(struct journal *j, struct failure *failure);
+
+/* ---- readers: one per thread ---- */
+
+struct journal_reader;
+struct journal_view {
+    uint64_t epoch;
+    uint64_t head;
+    uint64_t oldest;
+    uint64_t applied;
+};
+
+int journal_reader_open(struct journal *j, struct journal_reader **ret_reader,
+                        struct failure *failure);
+void journal_reader_close(struct journal_reader *r);
+/* A stable view until end. Short: an open view stops LMDB from reusing pages. */
+int journal_reader_begin(struct journal_reader *r, struct journal_view *ret_view,
+                         struct failure *failure);
+void journal_reader_end(struct journal_reader *r);
+/* The record at seq. ERR_OK, ERR_COMPACTED (below oldest), ERR_NOT_FOUND (beyond head),
+ * ERR_CORRUPT (its CRC or place is wrong; failure names the seq). Points into the view. */
+int journal_reader_get(struct journal_reader *r, uint64_t seq, struct bytes *ret_record,
+                       struct failure *failure);
+/* Walks upwards: seek, then next until ERR_NOT_FOUND (the head has been passed). */
+int journal_reader_seek(struct journal_reader *r, uint64_t seq, struct failure *failure);
+int journal_reader_next(struct journal_reader *r, uint64_t *ret_seq, struct bytes *ret_record,
+                        struct failure *failure);
+/* Walks the state's rows whose key starts with prefix and is greater than after
+ * (empty: from the start), deleted ones included. ERR_NOT_FOUND ends it. */
+int journal_reader_rows(struct journal_reader *r, struct bytes prefix, struct bytes after,
+                        struct failure *failure);
+int journal_reader_next_row(struct journal_reader *r, struct bytes *ret_key,
+                            struct state_row *ret_row, struct failure *failure);
+
+/* ---- offline ---- */
+
+struct journal_verify_report {
+    uint64_t epoch;
+    uint64_t head;
+    uint64_t oldest;
+    uint64_t applied;
+    uint64_t records;
+    uint64_t changes;
+    uint64_t keys;     /* live */
+    uint64_t problems;
+};
+/* Reads the whole directory without a server: each record's CRC, the seq chain,
+ * each change's prev_seq against the record before it of that key, each row's
+ * CRC, and the state against the journal. Calls problem for each fault found
+ * and progress now and then (either may be NULL). ERR_OK also where problems
+ * were found; an error if it could not read (ERR_LOCKED: a server is running). */
+int journal_verify(const char *directory,
+                   void (*problem)(void *context, uint64_t seq, const char *text),
+                   void (*progress)(void *context, uint64_t done, uint64_t all), void *context,
+                   struct journal_verify_report *ret_report, struct failure *failure);
+
+#endif

@@ -5,8 +5,8 @@
 const char *request_op_name(uint8_t op)
 {
     switch (op) {
-#define OP_NAME(number, NAME, name)                                                                \
-    case number:                                                                                   \
+#define OP_NAME(number, NAME, name) \
+    case number:                    \
         return #name;
         REQUEST_OP_LIST(OP_NAME)
 #undef OP_NAME
@@ -39,29 +39,29 @@ const char *request_op_name(uint8_t op)
 #define READ_rest(name) body.name = wire_read_raw(r, wire_left(r));
 #define READ(kind, name) READ_##kind(name)
 
-#define DEFINE(name, FIELDS)                                                                       \
-    void name##_write(struct wire_buffer *b, const struct name *body)                              \
-    {                                                                                              \
-        (void)b;                                                                                   \
-        (void)body;                                                                                \
-        FIELDS(WRITE)                                                                              \
-    }                                                                                              \
-    bool name##_read_next(struct wire_reader *r, struct name *ret_body)                            \
-    {                                                                                              \
-        struct name body = {0};                                                                    \
-        FIELDS(READ)                                                                               \
-        if (r->failed)                                                                             \
-            return false;                                                                          \
-        *ret_body = body;                                                                          \
-        return true;                                                                               \
-    }                                                                                              \
-    bool name##_read(struct wire_reader *r, struct name *ret_body)                                 \
-    {                                                                                              \
-        struct name body;                                                                          \
-        if (!name##_read_next(r, &body) || !wire_read_complete(r))                                 \
-            return false;                                                                          \
-        *ret_body = body;                                                                          \
-        return true;                                                                               \
+#define DEFINE(name, FIELDS)                                            \
+    void name##_write(struct wire_buffer *b, const struct name *body)   \
+    {                                                                   \
+        (void)b;                                                        \
+        (void)body;                                                     \
+        FIELDS(WRITE)                                                   \
+    }                                                                   \
+    bool name##_read_next(struct wire_reader *r, struct name *ret_body) \
+    {                                                                   \
+        struct name body = {0};                                         \
+        FIELDS(READ)                                                    \
+        if (r->failed)                                                  \
+            return false;                                               \
+        *ret_body = body;                                               \
+        return true;                                                    \
+    }                                                                   \
+    bool name##_read(struct wire_reader *r, struct name *ret_body)      \
+    {                                                                   \
+        struct name body;                                               \
+        if (!name##_read_next(r, &body) || !wire_read_complete(r))      \
+            return false;                                               \
+        *ret_body = body;                                               \
+        return true;                                                    \
     }
 MESSAGE_BODY_LIST(DEFINE)
 #undef DEFINE
@@ -125,8 +125,8 @@ void message_set_count(struct wire_buffer *b, size_t start, uint16_t count)
         wire_store_u16(b->data + start + 2, count);
 }
 
-void reply_write_error(struct wire_buffer *b, uint8_t op, uint64_t id, uint16_t status, uint64_t seq,
-                       const char *text)
+void reply_write_error(struct wire_buffer *b, uint8_t op, uint64_t id, uint16_t status,
+                       uint64_t seq, const char *text)
 {
     if (!text)
         text = error_text(status);
@@ -157,8 +157,7 @@ static int read_message_start(struct wire_reader *r, size_t header_size, size_t 
 int request_message_read(struct wire_reader *r, struct request_message_header *ret_header)
 {
     struct request_message_header h;
-    int err =
-        read_message_start(r, REQUEST_MESSAGE_HEADER_SIZE, REQUEST_HEADER_SIZE, &h.count);
+    int err = read_message_start(r, REQUEST_MESSAGE_HEADER_SIZE, REQUEST_HEADER_SIZE, &h.count);
     if (err)
         return err;
     h.flags = wire_read_u32(r);
@@ -205,11 +204,13 @@ int reply_message_read(struct wire_reader *r, struct reply_message_header *ret_h
     int err = read_message_start(r, REPLY_MESSAGE_HEADER_SIZE, REPLY_HEADER_SIZE, &h.count);
     if (err)
         return err;
-    (void)wire_read_u32(r);
+    uint32_t reserved = wire_read_u32(r);
     h.epoch = wire_read_u64(r);
     h.incarnation = wire_read_u64(r);
     h.head = wire_read_u64(r);
     h.oldest = wire_read_u64(r);
+    if (reserved != 0)
+        return ERR_MALFORMED;
     *ret_header = h;
     return ERR_OK;
 }
@@ -221,10 +222,12 @@ int reply_read(struct wire_reader *r, struct reply_header *ret_header, struct wi
         return ERR_MALFORMED;
     struct reply_header h;
     h.op = wire_read_u8(&part);
-    (void)wire_read_u8(&part);
+    uint8_t reserved = wire_read_u8(&part);
     h.status = wire_read_u16(&part);
     h.id = wire_read_u64(&part);
     h.seq = wire_read_u64(&part);
+    if (reserved != 0)
+        return ERR_MALFORMED;
     *ret_header = h;
     *ret_body = part;
     return ERR_OK;

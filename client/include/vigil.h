@@ -1,0 +1,421 @@
+/*
+ * vigil.h - libvigil: a state that processes share, and every change of it.
+ *
+ * Conventions
+ *  - Every function that can fail returns an enum vigil_error (0: VIGIL_OK).
+ *    Results go through ret_ pointers, which are untouched on failure. A
+ *    sentence about the last failure: vigil_failure_text.
+ *  - A connection, and all watches, transactions and mirrors made from it,
+ *    belong to one thread at a time: hand them over, but never use them from
+ *    two threads at once. Different connections are independent.
+ *  - There is no background thread. Handles are driven by the calls below, which
+ *    block up to a timeout_ms (0: not at all, negative: for ever) or not at all
+ *    where nothing is said; or from the caller's own event loop, through
+ *    vigil_fd, vigil_watch_fd, vigil_mirror_fd.
+ *  - Keys are NUL-terminated UTF-8, 1 to 480 bytes. Values are one MessagePack
+ *    object each, given as pointer and size; vigil_pack_ and vigil_unpack_ make
+ *    and read the common ones.
+ *  - Pointers in results belong to the library and are valid until the next
+ *    call with the same handle, unless something else is said.
+ *  - Never use a handle in a child after fork.
+ */
+#ifndef VIGIL_H
+#define VIGIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define VIGIL_EXPORT __attribute__((visibility("default")))
+#else
+#define VIGIL_EXPORT
+#endif
+
+/* What a call returns, and what a reply says. The numbers never change. */
+enum vigil_error {
+    VIGIL_OK = 0,
+    VIGIL_INVALID = 1,         /* an argument is not valid */
+    VIGIL_NO_MEMORY = 2,
+    VIGIL_TIMEOUT = 3,         /* the time given is over; the connection is fine */
+    VIGIL_DISCONNECTED = 4,    /* the server cannot be reached, or was lost; of a mutation under way the outcome is unknown */
+    VIGIL_COMPACTED = 5,       /* what the position needs is no longer in the journal */
+    VIGIL_EPOCH_CHANGED = 6,   /* the position belongs to another history */
+    VIGIL_POSITION_AHEAD = 7,  /* the position is beyond the newest record */
+    VIGIL_NOT_FOUND = 8,
+    VIGIL_CONFLICT = 9,        /* the condition does not hold */
+    VIGIL_BAD_KEY = 10,
+    VIGIL_BAD_VALUE = 11,
+    VIGIL_TOO_LARGE = 12,
+    VIGIL_NOT_AN_INTEGER = 13,
+    VIGIL_OUT_OF_RANGE = 14,
+    VIGIL_LIMIT = 15,
+    VIGIL_NO_STREAM = 16,      /* handled within the library */
+    VIGIL_NO_SPACE = 17,       /* the server's disk is full; reads go on */
+    VIGIL_IO = 18,
+    VIGIL_CORRUPT = 19,
+    VIGIL_MALFORMED = 20,
+    VIGIL_VERSION = 21,
+    VIGIL_UNKNOWN_OP = 22,
+    VIGIL_BUSY = 23,           /* too many requests under way: receive some first */
+    VIGIL_OUTCOME_UNKNOWN = 24,
+    VIGIL_ABORTED = 25,        /* not tried, because a request before it failed */
+    VIGIL_LOCKED = 26,
+    VIGIL_ACCESS = 27,
+    VIGIL_FOREIGN = 28,
+    VIGIL_STOPPING = 29,
+    VIGIL_INTERNAL = 30,
+    VIGIL_INTERRUPTED = 31     /* a signal handler ran, or the application's function asked to stop */
+};
+
+/* "COMPACTED", and its sentence. Never NULL. Any thread. */
+VIGIL_EXPORT const char *vigil_error_name(int error);
+VIGIL_EXPORT const char *vigil_error_text(int error);
+/* The library's version, "0.1.0". */
+VIGIL_EXPORT const char *vigil_version(void);
+
+/* ---- connection ---------------------------------------------------------- */
+
+typedef struct vigil vigil;
+
+typedef struct vigil_options {
+    const char *endpoint;    /* NULL: VIGIL_SERVER, else ipc://$XDG_RUNTIME_DIR/vigil.sock, else a private folder's */
+    int connect_timeout_ms;  /* 0: 5000; negative: for ever */
+    int request_timeout_ms;  /* of the blocking calls below; 0: 5000; negative: for ever */
+    uint32_t pipeline_max;   /* requests under way in all; 0: 65536 */
+    const char *client_name; /* for the server's log; NULL: none */
+} vigil_options;
+
+#define VIGIL_OPTIONS_INIT {0}
+
+/* Connects and says hello; blocks up to connect_timeout_ms. options may be NULL.
+ * Errors: DISCONNECTED (no server there), VERSION, INVALID (endpoint), NO_MEMORY. */
+VIGIL_EXPORT int vigil_open(const vigil_options *options, vigil **ret_connection);
+/* Takes NULL. What is still under way is dropped. Close watches and mirrors first. */
+VIGIL_EXPORT void vigil_close(vigil *v);
+/* A sentence on the last failure of a call with this connection or what was made from it; with NULL,
+ * of the last failed vigil_open of this thread. Valid until the next call. */
+VIGIL_EXPORT const char *vigil_failure_text(const vigil *v);
+
+typedef struct vigil_info {
+    uint64_t epoch;        /* name of the journal's history */
+    uint64_t incarnation;  /* name of the server's run */
+    uint64_t head;         /* newest record, as of the last reply */
+    uint64_t oldest;       /* oldest record in the journal, as of the last reply */
+    uint32_t value_size_max;
+    uint32_t message_size_max;
+    const char *server;    /* "vigild 0.1.0" */
+    const char *endpoint;
+} vigil_info;
+VIGIL_EXPORT void vigil_get_info(const vigil *v, vigil_info *ret_info);
+
+/* One round trip. Blocks. */
+VIGIL_EXPORT int vigil_ping(vigil *v);
+/* The server's figures: one MessagePack map of text to integers and texts. Blocks. */
+VIGIL_EXPORT int vigil_status(vigil *v, const void **ret_map, size_t *ret_size);
+/* Discards the records before seq before; blocks until they are gone from every reader's view or
+ * timeout_ms is over. Errors: POSITION_AHEAD (the newest record always stays). */
+VIGIL_EXPORT int vigil_compact(vigil *v, uint64_t before, int timeout_ms, uint64_t *ret_oldest);
+
+/* ---- mutations, blocking --------------------------------------------------- */
+
+typedef struct vigil_condition {
+    bool if_seq;             /* only if the key was changed last at seq; seq 0: only if absent */
+    uint64_t seq;
+    const void *if_value;    /* not NULL: only if the key has exactly this value */
+    size_t if_value_size;
+} vigil_condition;
+
+typedef struct vigil_result {
+    uint64_t seq;      /* of the mutation's record; on CONFLICT, where the key changed last (0: absent) */
+    uint64_t prev_seq; /* where the key had changed before; 0: none known */
+    uint64_t version;  /* changes since the key was created, this one included */
+} vigil_result;
+
+/* condition and ret_result may be NULL. When the call returns VIGIL_OK the mutation is durable (as
+ * the server's durability says) and has been broadcast. On CONFLICT *ret_result is set too.
+ * DISCONNECTED: it may or may not have taken effect. */
+VIGIL_EXPORT int vigil_put(vigil *v, const char *key, const void *value, size_t size,
+                           const vigil_condition *condition, vigil_result *ret_result);
+/* NOT_FOUND if the key is absent. */
+VIGIL_EXPORT int vigil_delete(vigil *v, const char *key, const vigil_condition *condition,
+                              vigil_result *ret_result);
+/* Adds by to the integer at key (absent: 0). The new value, as MessagePack, through ret_value; also
+ * as int64_t through ret_integer where it fits (otherwise INT64_MAX). Either may be NULL. */
+VIGIL_EXPORT int vigil_incr(vigil *v, const char *key, int64_t by, int64_t *ret_integer,
+                            const void **ret_value, size_t *ret_size, vigil_result *ret_result);
+
+/* ---- transactions ------------------------------------------------------------ */
+
+/* Collects compares, operations for when all of them hold, and others for when one does not. */
+typedef struct vigil_txn vigil_txn;
+enum vigil_relation { VIGIL_EQUAL = 1, VIGIL_NOT_EQUAL = 2, VIGIL_LESS = 3, VIGIL_GREATER = 4 };
+enum vigil_op { VIGIL_OP_PUT = 4, VIGIL_OP_DELETE = 5, VIGIL_OP_INCR = 6, VIGIL_OP_GET = 8 };
+
+VIGIL_EXPORT int vigil_txn_new(vigil_txn **ret_txn);
+VIGIL_EXPORT void vigil_txn_free(vigil_txn *t);
+VIGIL_EXPORT void vigil_txn_clear(vigil_txn *t);
+/* Each copies what it is given. An error sticks and is what commit returns. */
+VIGIL_EXPORT int vigil_txn_if_seq(vigil_txn *t, const char *key, enum vigil_relation relation, uint64_t seq);
+VIGIL_EXPORT int vigil_txn_if_version(vigil_txn *t, const char *key, enum vigil_relation relation, uint64_t version);
+VIGIL_EXPORT int vigil_txn_if_value(vigil_txn *t, const char *key, enum vigil_relation relation, const void *value, size_t size);
+VIGIL_EXPORT int vigil_txn_if_exists(vigil_txn *t, const char *key, bool exists);
+VIGIL_EXPORT int vigil_txn_put(vigil_txn *t, const char *key, const void *value, size_t size);
+VIGIL_EXPORT int vigil_txn_delete(vigil_txn *t, const char *key);
+VIGIL_EXPORT int vigil_txn_incr(vigil_txn *t, const char *key, int64_t by);
+VIGIL_EXPORT int vigil_txn_get(vigil_txn *t, const char *key);
+/* Operations added from here on are for when a compare does not hold. */
+VIGIL_EXPORT void vigil_txn_otherwise(vigil_txn *t);
+
+typedef struct vigil_txn_result {
+    enum vigil_op op;
+    bool present;      /* put, delete: the key was there before; get: it is there */
+    uint64_t seq;      /* put, delete, incr: its prev_seq; get: where it changed last */
+    const void *value; /* incr: the new value; get: the value */
+    size_t size;
+} vigil_txn_result;
+
+/* Blocks. All or nothing, one record. *ret_succeeded: the compares held. *ret_seq: the record's seq,
+ * or the head where nothing changed. The results are in *ret_results, one per operation of the branch
+ * taken. All ret_ may be NULL. An operation that fails (not an integer ...) fails the whole. */
+VIGIL_EXPORT int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succeeded, uint64_t *ret_seq,
+                                  const vigil_txn_result **ret_results, size_t *ret_count);
+
+/* ---- pipelining ---------------------------------------------------------------- */
+
+/* send queues a request and returns its id without waiting; requests take effect in the order they
+ * were sent. receive hands out the outcomes in that order. Blocking calls and watches may be used in
+ * between. BUSY: pipeline_max requests are under way. */
+VIGIL_EXPORT int vigil_send_put(vigil *v, const char *key, const void *value, size_t size,
+                                const vigil_condition *condition, uint64_t *ret_id);
+VIGIL_EXPORT int vigil_send_delete(vigil *v, const char *key, const vigil_condition *condition, uint64_t *ret_id);
+VIGIL_EXPORT int vigil_send_incr(vigil *v, const char *key, int64_t by, uint64_t *ret_id);
+VIGIL_EXPORT int vigil_send_get(vigil *v, const char *key, uint64_t *ret_id);
+VIGIL_EXPORT int vigil_send_txn(vigil *v, const vigil_txn *t, uint64_t *ret_id);
+/* From the next request on: after a failure, what was sent behind it is ABORTED by the server rather
+ * than applied, until the failure has been received. Off at first. */
+VIGIL_EXPORT void vigil_stop_on_error(vigil *v, bool on);
+/* Hands what is queued to the socket. receive and blocking calls do it as well. */
+VIGIL_EXPORT int vigil_flush(vigil *v);
+
+typedef struct vigil_completion {
+    uint64_t id;
+    int error;           /* the request's own outcome */
+    vigil_result result; /* of a get: seq is where the key changed last, version its version */
+    bool present;        /* of a get: the key is there; of a txn: the compares held */
+    const void *value;   /* of incr: the new value; of get: the value; until the next call */
+    size_t size;
+} vigil_completion;
+
+/* OK with a completion; TIMEOUT; DISCONNECTED with a completion for each request that was under way
+ * (error DISCONNECTED: its outcome is unknown), one per call; INVALID when nothing is under way. */
+VIGIL_EXPORT int vigil_receive(vigil *v, int timeout_ms, vigil_completion *ret_completion);
+/* Requests sent whose completion has not been received. */
+VIGIL_EXPORT size_t vigil_pending(const vigil *v);
+/* Becomes readable when vigil_receive should be called; then call it with timeout 0 until TIMEOUT.
+ * Belongs to the connection. -1: out of descriptors. */
+VIGIL_EXPORT int vigil_fd(vigil *v);
+
+/* ---- reads -------------------------------------------------------------------- */
+
+typedef struct vigil_entry {
+    const char *key;    /* NUL-terminated */
+    const void *value;  /* NULL if absent */
+    size_t size;
+    bool present;
+    uint64_t modified;  /* seq of its last change (of its deletion, if absent and still known) */
+    uint64_t created;
+    uint64_t version;
+    uint64_t seq;       /* the state was this at seq */
+} vigil_entry;
+
+/* Blocks. An absent key is VIGIL_OK with present false. */
+VIGIL_EXPORT int vigil_get(vigil *v, const char *key, vigil_entry *ret_entry);
+/* Several keys at one seq; ret_entries has room for count. */
+VIGIL_EXPORT int vigil_get_many(vigil *v, const char *const *keys, size_t count, vigil_entry *ret_entries);
+/* All keys that start with prefix, in bytewise order, consistent at one seq: calls each for every key
+ * (values are NULL unless with_values). each returns false to stop early (then INTERRUPTED). Blocks up to
+ * timeout_ms (0: the connection's request timeout per round trip). Memory in proportion to the result. */
+VIGIL_EXPORT int vigil_list(vigil *v, const char *prefix, bool with_values, int timeout_ms,
+                            bool (*each)(void *context, const vigil_entry *entry), void *context,
+                            uint64_t *ret_seq);
+
+/* ---- watching ------------------------------------------------------------------ */
+
+typedef struct vigil_position {
+    uint64_t epoch; /* 0: whatever the server's is */
+    uint64_t seq;   /* everything up to this has been seen */
+} vigil_position;
+
+enum vigil_change_op { VIGIL_PUT = 1, VIGIL_DELETE = 2, VIGIL_EXPIRE = 3 };
+
+typedef struct vigil_change {
+    enum vigil_change_op op;
+    uint16_t part;      /* 1..parts of the record */
+    const char *key;    /* NUL-terminated */
+    size_t key_size;
+    const void *value;  /* NULL unless put */
+    size_t size;
+    uint64_t prev_seq;  /* where the key had changed before; 0: none known */
+} vigil_change;
+
+/* One atomic transition, as far as the filter sees it. */
+typedef struct vigil_record {
+    uint64_t epoch;
+    uint64_t seq;
+    uint64_t time_us;   /* server's wall clock, microseconds since 1970 */
+    uint64_t session;
+    uint64_t number;
+    uint16_t parts;     /* changes of the whole record */
+    uint16_t count;     /* changes here */
+    const vigil_change *changes;
+} vigil_record;
+
+/* All changes of one key that the journal still has, oldest first. *ret_complete: the chain reaches the
+ * key's beginning (false: compaction took the start). Blocks. */
+VIGIL_EXPORT int vigil_history(vigil *v, const char *key, int timeout_ms,
+                               bool (*each)(void *context, const vigil_record *record), void *context,
+                               bool *ret_complete);
+
+typedef struct vigil_watch vigil_watch;
+
+enum vigil_since {
+    VIGIL_SINCE_NOW = 0,    /* what comes after the watch was opened */
+    VIGIL_SINCE_OLDEST = 1, /* all that the journal still has */
+    VIGIL_SINCE_POSITION = 2 /* all after position; COMPACTED if that is no longer whole */
+};
+
+typedef struct vigil_watch_options {
+    const char *const *patterns; /* a key, or a prefix followed by '*'; at most 16. NULL, 0: everything */
+    size_t pattern_count;
+    enum vigil_since since;
+    vigil_position position;
+    bool bookmarks;       /* hand out bookmark events as well */
+    bool no_reconnect;    /* DISCONNECTED is final */
+} vigil_watch_options;
+
+#define VIGIL_WATCH_OPTIONS_INIT {0}
+
+enum vigil_event_kind { VIGIL_EVENT_RECORD = 1, VIGIL_EVENT_BOOKMARK = 2 };
+
+typedef struct vigil_event {
+    enum vigil_event_kind kind;
+    vigil_record record;     /* RECORD */
+    vigil_position position; /* of the watch, once this event has been taken */
+    uint64_t head;           /* BOOKMARK: newest record of the server; oldest: its oldest */
+    uint64_t oldest;
+} vigil_event;
+
+/* Opens the stream (blocks for a round trip). Errors also: EPOCH_CHANGED, POSITION_AHEAD, BAD_KEY, LIMIT. */
+VIGIL_EXPORT int vigil_watch_open(vigil *v, const vigil_watch_options *options, vigil_watch **ret_watch);
+VIGIL_EXPORT void vigil_watch_close(vigil_watch *w);
+/* The next event. Blocks up to timeout_ms.
+ *   OK            *ret_event is valid until the next call with this watch
+ *   TIMEOUT       nothing new; all is well (as of the last bookmark)
+ *   DISCONNECTED  the server is lost. Said once for each loss; the watch goes on trying with each further
+ *                 call and continues where it was (unless no_reconnect)
+ *   COMPACTED, EPOCH_CHANGED, POSITION_AHEAD, CORRUPT   final: nothing was skipped silently; see
+ *                 vigil_watch_bounds, then open another watch
+ *   INTERRUPTED   a signal handler ran */
+VIGIL_EXPORT int vigil_watch_next(vigil_watch *w, int timeout_ms, const vigil_event **ret_event);
+/* What to store in order to resume: everything up to it has been handed out. */
+VIGIL_EXPORT void vigil_watch_position(const vigil_watch *w, vigil_position *ret_position);
+/* The server's epoch, head and oldest as this watch saw them last. */
+VIGIL_EXPORT void vigil_watch_bounds(const vigil_watch *w, uint64_t *ret_epoch, uint64_t *ret_head,
+                                     uint64_t *ret_oldest);
+/* Becomes readable when vigil_watch_next should be called; then call it with timeout 0 until TIMEOUT.
+ * It covers the watch's own timers. Belongs to the watch. -1: out of descriptors. */
+VIGIL_EXPORT int vigil_watch_fd(vigil_watch *w);
+
+typedef struct vigil_watch_figures {
+    uint64_t records;       /* handed out */
+    uint64_t replayed;      /* of these, by replay */
+    uint64_t gaps;          /* gaps found on the live stream, each mended by replay */
+    uint64_t reopened;      /* times the stream was opened again */
+} vigil_watch_figures;
+VIGIL_EXPORT void vigil_watch_get_figures(const vigil_watch *w, vigil_watch_figures *ret_figures);
+
+/* ---- waiting -------------------------------------------------------------------- */
+
+/* True ends the wait. value is NULL for an absent key; change is NULL when it is the present state. */
+typedef bool vigil_predicate(void *context, const void *value, size_t size, const vigil_change *change);
+
+typedef struct vigil_wait_options {
+    bool change;              /* do not look at the present state, only at changes after it */
+    enum vigil_since since;   /* NOW: from the present state; otherwise from there, changes only */
+    vigil_position position;
+    vigil_predicate *until;   /* NULL: the key is there (with change: any change) */
+    void *context;
+} vigil_wait_options;
+
+#define VIGIL_WAIT_OPTIONS_INIT {0}
+
+typedef struct vigil_wait_result {
+    bool from_state;          /* the present state satisfied it; otherwise record did */
+    vigil_entry entry;        /* from_state */
+    vigil_record record;      /* otherwise; its one change is the one that satisfied */
+} vigil_wait_result;
+
+/* Blocks until the condition holds, or held for a moment after the start. Sees every value, however short.
+ * Pointers in the result are valid until the next call with v. TIMEOUT, DISCONNECTED only after the server
+ * could not be reached for the whole timeout (with a negative one it keeps trying), COMPACTED and the like. */
+VIGIL_EXPORT int vigil_wait(vigil *v, const char *key, const vigil_wait_options *options, int timeout_ms,
+                            vigil_wait_result *ret_result);
+
+/* ---- mirror ----------------------------------------------------------------------- */
+
+/* A live local copy of what a filter sees, consistent at one seq at any time. */
+typedef struct vigil_mirror vigil_mirror;
+
+/* Loads the present state; blocks up to timeout_ms. patterns as for a watch. */
+VIGIL_EXPORT int vigil_mirror_open(vigil *v, const char *const *patterns, size_t pattern_count, int timeout_ms,
+                                   vigil_mirror **ret_mirror);
+VIGIL_EXPORT void vigil_mirror_close(vigil_mirror *m);
+/* Applies what has come; waits up to timeout_ms for at least one record. Returns as vigil_watch_next; after
+ * COMPACTED or EPOCH_CHANGED the mirror has loaded the state afresh and returns VIGIL_OK with *ret_reloaded. */
+VIGIL_EXPORT int vigil_mirror_update(vigil_mirror *m, int timeout_ms, bool *ret_reloaded);
+/* Updates until the mirror is at seq or later: for reading one's own writes. */
+VIGIL_EXPORT int vigil_mirror_wait_seq(vigil_mirror *m, uint64_t seq, int timeout_ms);
+VIGIL_EXPORT uint64_t vigil_mirror_seq(const vigil_mirror *m);
+/* Local; NOT_FOUND if absent. Valid until the next update. */
+VIGIL_EXPORT int vigil_mirror_get(const vigil_mirror *m, const char *key, vigil_entry *ret_entry);
+VIGIL_EXPORT size_t vigil_mirror_count(const vigil_mirror *m);
+/* Local, in no particular order. */
+VIGIL_EXPORT void vigil_mirror_each(const vigil_mirror *m, bool (*each)(void *context, const vigil_entry *entry),
+                                    void *context);
+VIGIL_EXPORT int vigil_mirror_fd(vigil_mirror *m);
+
+/* ---- values ------------------------------------------------------------------------- */
+
+/* Each writes one MessagePack object to out, if capacity suffices, and returns the size it has or would
+ * have (as snprintf does). array and map write the header only: the elements follow. */
+VIGIL_EXPORT size_t vigil_pack_nil(void *out, size_t capacity);
+VIGIL_EXPORT size_t vigil_pack_bool(void *out, size_t capacity, bool value);
+VIGIL_EXPORT size_t vigil_pack_int(void *out, size_t capacity, int64_t value);
+VIGIL_EXPORT size_t vigil_pack_uint(void *out, size_t capacity, uint64_t value);
+VIGIL_EXPORT size_t vigil_pack_double(void *out, size_t capacity, double value);
+VIGIL_EXPORT size_t vigil_pack_string(void *out, size_t capacity, const char *text, size_t size);
+VIGIL_EXPORT size_t vigil_pack_binary(void *out, size_t capacity, const void *data, size_t size);
+VIGIL_EXPORT size_t vigil_pack_array(void *out, size_t capacity, uint32_t count);
+VIGIL_EXPORT size_t vigil_pack_map(void *out, size_t capacity, uint32_t count);
+/* Each reads a value of exactly that type (int and double take any number that fits without loss), or
+ * returns BAD_VALUE. String and binary point into value and are not terminated. */
+VIGIL_EXPORT int vigil_unpack_bool(const void *value, size_t size, bool *ret);
+VIGIL_EXPORT int vigil_unpack_int(const void *value, size_t size, int64_t *ret);
+VIGIL_EXPORT int vigil_unpack_uint(const void *value, size_t size, uint64_t *ret);
+VIGIL_EXPORT int vigil_unpack_double(const void *value, size_t size, double *ret);
+VIGIL_EXPORT int vigil_unpack_string(const void *value, size_t size, const char **ret_text, size_t *ret_size);
+VIGIL_EXPORT int vigil_unpack_binary(const void *value, size_t size, const void **ret_data, size_t *ret_size);
+/* True: one well-formed object, as the server will check. */
+VIGIL_EXPORT bool vigil_value_valid(const void *value, size_t size);
+/* True if text is a valid key. */
+VIGIL_EXPORT bool vigil_key_valid(const char *key);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

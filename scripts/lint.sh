@@ -55,7 +55,7 @@ check_shell() {
     mapfile -t files < <(git grep --untracked -lE '^#!/(usr/)?bin/(env )?(ba)?sh' -- \
         scripts tests bench .ci docs)
     ((${#files[@]} > 0)) || fail "found no shell script"
-    run_on_files shellcheck --severity=warning --external-sources
+    run_on_files shellcheck --severity=warning --external-sources --source-path=SCRIPTDIR
     echo "lint: shell: ${#files[@]} files"
 }
 

@@ -8,28 +8,28 @@
 #define VIGIL_PROTOCOL_LIMITS_H
 
 /* Keys and values. */
-#define LIMIT_KEY_SIZE 480            /* bytes; LMDB allows 511, the rest is room for prefixes */
-#define LIMIT_VALUE_SIZE (1u << 20)   /* bytes; default, settable */
+#define LIMIT_KEY_SIZE 480              /* bytes; LMDB allows 511, the rest is room for prefixes */
+#define LIMIT_VALUE_SIZE (1u << 20)     /* bytes; default, settable */
 #define LIMIT_VALUE_SIZE_MAX (2u << 20) /* bytes; what the setting may be raised to */
-#define LIMIT_VALUE_DEPTH 32          /* nested containers; msgpack-c stops at 32 too */
+#define LIMIT_VALUE_DEPTH 32            /* nested containers; msgpack-c stops at 32 too */
 
 /* Filters and streams. */
 #define LIMIT_FILTER_PATTERNS 16
-#define LIMIT_STREAMS 100000          /* distinct filters; default, settable */
-#define LIMIT_STREAMS_PER_PEER 10000  /* default, settable */
-#define LIMIT_PEERS 50000             /* peers that hold stream leases; default, settable */
+#define LIMIT_STREAMS 100000         /* distinct filters; default, settable */
+#define LIMIT_STREAMS_PER_PEER 10000 /* default, settable */
+#define LIMIT_PEERS 50000            /* peers that hold stream leases; default, settable */
 #define TOPIC_SIZE 16
 
 /* Messages. One message carries 1..LIMIT_MESSAGE_REQUESTS requests. */
 #define LIMIT_MESSAGE_SIZE (4u << 20) /* bytes of a request message; default, settable */
 #define LIMIT_MESSAGE_SIZE_MAX (64u << 20)
 #define LIMIT_MESSAGE_REQUESTS 4096
-#define LIMIT_REPLY_SIZE (8u << 20)   /* bytes; a reply message stays below, or says TOO_LARGE */
-#define LIMIT_WINDOW_MESSAGES 64      /* request messages a client may have unanswered */
+#define LIMIT_REPLY_SIZE (8u << 20) /* bytes; a reply message stays below, or says TOO_LARGE */
+#define LIMIT_WINDOW_MESSAGES 64    /* request messages a client may have unanswered */
 #define LIMIT_TXN_COMPARES 1024
-#define LIMIT_TXN_OPS 10000           /* per branch; also the changes of one record */
+#define LIMIT_TXN_OPS 10000 /* per branch; also the changes of one record */
 #define LIMIT_GET_KEYS 4096
-#define LIMIT_ERROR_TEXT 512          /* bytes */
+#define LIMIT_ERROR_TEXT 512 /* bytes */
 
 /* Records. A record of LIMIT_MESSAGE_SIZE_MAX of requests stays below this. */
 #define LIMIT_RECORD_SIZE (LIMIT_MESSAGE_SIZE_MAX + (1u << 20))
@@ -40,11 +40,12 @@
 #define LIMIT_BATCH_BYTES (8u << 20)
 
 /* Streams on the wire. */
-#define LIMIT_STREAM_MESSAGE_SIZE 8192u /* records are coalesced up to this; a larger one is a notice */
-#define LIMIT_STREAM_QUEUE 1024         /* messages per subscriber; default, settable */
-#define BOOKMARK_TICK_MS 100            /* after a stream's traffic */
-#define BOOKMARK_IDLE_MS 1000           /* when idle; grows with the number of streams */
-#define BOOKMARK_IDLE_PER_SECOND 2000   /* idle bookmarks that a second may cost in all */
+#define LIMIT_STREAM_MESSAGE_SIZE \
+    8192u                       /* records are coalesced up to this; a larger one is a notice */
+#define LIMIT_STREAM_QUEUE 1024 /* messages per subscriber; default, settable */
+#define BOOKMARK_TICK_MS 100    /* after a stream's traffic */
+#define BOOKMARK_IDLE_MS 1000   /* when idle; grows with the number of streams */
+#define BOOKMARK_IDLE_PER_SECOND 2000 /* idle bookmarks that a second may cost in all */
 #define LEASE_MS 30000
 
 /* Replay, listings, histories: bounds per reply. */

@@ -46,22 +46,22 @@ enum { REQUEST_IF_SEQ = 1, REQUEST_IF_VALUE = 2 };
 enum { REQUEST_LIST_VALUES = 1 };
 
 /* X(op number, NAME, name): 1..31 over the request socket, 32.. over the replay socket. */
-#define REQUEST_OP_LIST(X)                                                                         \
-    X(1, HELLO, hello)                                                                             \
-    X(2, PING, ping)                                                                               \
-    X(3, STATUS, status)                                                                           \
-    X(4, PUT, put)                                                                                 \
-    X(5, DELETE, delete)                                                                           \
-    X(6, INCR, incr)                                                                               \
-    X(7, TXN, txn)                                                                                 \
-    X(8, GET, get)                                                                                 \
-    X(9, GET_MANY, get_many)                                                                       \
-    X(10, STREAM_OPEN, stream_open)                                                                \
-    X(11, STREAM_RENEW, stream_renew)                                                              \
-    X(12, STREAM_CLOSE, stream_close)                                                              \
-    X(13, COMPACT, compact)                                                                        \
-    X(32, REPLAY, replay)                                                                          \
-    X(33, LIST, list)                                                                              \
+#define REQUEST_OP_LIST(X)            \
+    X(1, HELLO, hello)                \
+    X(2, PING, ping)                  \
+    X(3, STATUS, status)              \
+    X(4, PUT, put)                    \
+    X(5, DELETE, delete)              \
+    X(6, INCR, incr)                  \
+    X(7, TXN, txn)                    \
+    X(8, GET, get)                    \
+    X(9, GET_MANY, get_many)          \
+    X(10, STREAM_OPEN, stream_open)   \
+    X(11, STREAM_RENEW, stream_renew) \
+    X(12, STREAM_CLOSE, stream_close) \
+    X(13, COMPACT, compact)           \
+    X(32, REPLAY, replay)             \
+    X(33, LIST, list)                 \
     X(34, HISTORY, history)
 
 enum request_op {
@@ -84,28 +84,29 @@ static inline bool request_op_is_replay(uint8_t op)
 #define REQUEST_PUT(F) F(u64, expect_seq) F(bytes16, key) F(bytes32, value) F(bytes32, expect_value)
 #define REQUEST_DELETE(F) F(u64, expect_seq) F(bytes16, key) F(bytes32, expect_value)
 #define REQUEST_INCR(F) F(i64, by) F(bytes16, key)
-#define REQUEST_TXN(F) F(rest, program) /* u16 n, n compares; u16 n, n ops (then); u16 n, n ops (else) */
+#define REQUEST_TXN(F) \
+    F(rest, program) /* u16 n, n compares; u16 n, n ops (then); u16 n, n ops (else) */
 #define REQUEST_GET(F) F(bytes16, key)
-#define REQUEST_GET_MANY(F) F(rest, keys) /* u16 n, n bytes16 */
-#define REQUEST_STREAM_OPEN(F) F(rest, filter) /* filter_read */
+#define REQUEST_GET_MANY(F) F(rest, keys)       /* u16 n, n bytes16 */
+#define REQUEST_STREAM_OPEN(F) F(rest, filter)  /* filter_read */
 #define REQUEST_STREAM_RENEW(F) F(rest, topics) /* u16 n, n topics of 16 bytes */
-#define REQUEST_STREAM_CLOSE(F) F(rest, topic) /* 16 bytes */
+#define REQUEST_STREAM_CLOSE(F) F(rest, topic)  /* 16 bytes */
 #define REQUEST_COMPACT(F) F(u64, before)
-#define REQUEST_REPLAY(F)                                                                          \
+#define REQUEST_REPLAY(F) \
     F(u64, epoch) F(u64, after) F(u64, until) F(u32, bytes_max) F(rest, filter)
 #define REQUEST_LIST(F) F(u64, epoch) F(u32, bytes_max) F(bytes16, prefix) F(bytes16, after)
 #define REQUEST_HISTORY(F) F(u64, epoch) F(u64, from_seq) F(u32, bytes_max) F(bytes16, key)
 
-#define REPLY_HELLO(F)                                                                             \
-    F(u16, protocol)                                                                               \
-    F(u32, window_messages)                                                                        \
-    F(u32, message_size_max)                                                                       \
-    F(u32, value_size_max)                                                                         \
-    F(u32, lease_ms)                                                                               \
-    F(u64, time_us)                                                                                \
-    F(bytes16, server)                                                                             \
-    F(bytes16, stream_suffix)                                                                      \
-    F(bytes16, replay_suffix)                                                                      \
+#define REPLY_HELLO(F)        \
+    F(u16, protocol)          \
+    F(u32, window_messages)   \
+    F(u32, message_size_max)  \
+    F(u32, value_size_max)    \
+    F(u32, lease_ms)          \
+    F(u64, time_us)           \
+    F(bytes16, server)        \
+    F(bytes16, stream_suffix) \
+    F(bytes16, replay_suffix) \
     F(rest, ports) /* u16 n, n times (u16 port, u16 stream port, u16 replay port) */
 #define REPLY_PING(F) F(nothing, unused)
 #define REPLY_STATUS(F) F(bytes32, map) /* MessagePack map of text to integer or text */
@@ -114,7 +115,7 @@ static inline bool request_op_is_replay(uint8_t op)
 #define REPLY_INCR(F) F(u64, version) F(bytes32, value)
 #define REPLY_TXN(F) F(u8, succeeded) F(rest, results) /* u16 n, n times struct txn_result */
 /* present 0: absent; modified is then its deletion's seq, or 0 where none is known. */
-#define REPLY_GET(F)                                                                               \
+#define REPLY_GET(F) \
     F(u8, present) F(u64, modified) F(u64, created) F(u64, version) F(bytes32, value)
 #define REPLY_GET_MANY(F) F(rest, entries) /* u16 n, n GET replies' bodies */
 #define REPLY_STREAM_OPEN(F) F(bytes16, topic) F(u64, last) F(u32, interval_ms)
@@ -142,52 +143,52 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
 #define MESSAGE_FIELD(kind, name) MESSAGE_FIELD_##kind(name)
 
 /* Two op-less bodies more, so that every body is made the same way. */
-#define MESSAGE_BODY_LIST(X)                                                                       \
-    X(request_hello, REQUEST_HELLO)                                                                \
-    X(request_ping, REQUEST_PING)                                                                  \
-    X(request_status, REQUEST_STATUS)                                                              \
-    X(request_put, REQUEST_PUT)                                                                    \
-    X(request_delete, REQUEST_DELETE)                                                              \
-    X(request_incr, REQUEST_INCR)                                                                  \
-    X(request_txn, REQUEST_TXN)                                                                    \
-    X(request_get, REQUEST_GET)                                                                    \
-    X(request_get_many, REQUEST_GET_MANY)                                                          \
-    X(request_stream_open, REQUEST_STREAM_OPEN)                                                    \
-    X(request_stream_renew, REQUEST_STREAM_RENEW)                                                  \
-    X(request_stream_close, REQUEST_STREAM_CLOSE)                                                  \
-    X(request_compact, REQUEST_COMPACT)                                                            \
-    X(request_replay, REQUEST_REPLAY)                                                              \
-    X(request_list, REQUEST_LIST)                                                                  \
-    X(request_history, REQUEST_HISTORY)                                                            \
-    X(reply_hello, REPLY_HELLO)                                                                    \
-    X(reply_ping, REPLY_PING)                                                                      \
-    X(reply_status, REPLY_STATUS)                                                                  \
-    X(reply_put, REPLY_PUT)                                                                        \
-    X(reply_delete, REPLY_DELETE)                                                                  \
-    X(reply_incr, REPLY_INCR)                                                                      \
-    X(reply_txn, REPLY_TXN)                                                                        \
-    X(reply_get, REPLY_GET)                                                                        \
-    X(reply_get_many, REPLY_GET_MANY)                                                              \
-    X(reply_stream_open, REPLY_STREAM_OPEN)                                                        \
-    X(reply_stream_renew, REPLY_STREAM_RENEW)                                                      \
-    X(reply_stream_close, REPLY_STREAM_CLOSE)                                                      \
-    X(reply_compact, REPLY_COMPACT)                                                                \
-    X(reply_replay, REPLY_REPLAY)                                                                  \
-    X(reply_list, REPLY_LIST)                                                                      \
-    X(reply_history, REPLY_HISTORY)                                                                \
+#define MESSAGE_BODY_LIST(X)                      \
+    X(request_hello, REQUEST_HELLO)               \
+    X(request_ping, REQUEST_PING)                 \
+    X(request_status, REQUEST_STATUS)             \
+    X(request_put, REQUEST_PUT)                   \
+    X(request_delete, REQUEST_DELETE)             \
+    X(request_incr, REQUEST_INCR)                 \
+    X(request_txn, REQUEST_TXN)                   \
+    X(request_get, REQUEST_GET)                   \
+    X(request_get_many, REQUEST_GET_MANY)         \
+    X(request_stream_open, REQUEST_STREAM_OPEN)   \
+    X(request_stream_renew, REQUEST_STREAM_RENEW) \
+    X(request_stream_close, REQUEST_STREAM_CLOSE) \
+    X(request_compact, REQUEST_COMPACT)           \
+    X(request_replay, REQUEST_REPLAY)             \
+    X(request_list, REQUEST_LIST)                 \
+    X(request_history, REQUEST_HISTORY)           \
+    X(reply_hello, REPLY_HELLO)                   \
+    X(reply_ping, REPLY_PING)                     \
+    X(reply_status, REPLY_STATUS)                 \
+    X(reply_put, REPLY_PUT)                       \
+    X(reply_delete, REPLY_DELETE)                 \
+    X(reply_incr, REPLY_INCR)                     \
+    X(reply_txn, REPLY_TXN)                       \
+    X(reply_get, REPLY_GET)                       \
+    X(reply_get_many, REPLY_GET_MANY)             \
+    X(reply_stream_open, REPLY_STREAM_OPEN)       \
+    X(reply_stream_renew, REPLY_STREAM_RENEW)     \
+    X(reply_stream_close, REPLY_STREAM_CLOSE)     \
+    X(reply_compact, REPLY_COMPACT)               \
+    X(reply_replay, REPLY_REPLAY)                 \
+    X(reply_list, REPLY_LIST)                     \
+    X(reply_history, REPLY_HISTORY)               \
     X(reply_error, REPLY_ERROR)
 
 /* For each: struct request_put { ... }; request_put_write(buffer, &body);
  * request_put_read(reader, &body): fields point into the reader's bytes; false
  * if cut off or (without a rest field) followed by anything. get_many's entries
  * are several bodies in a row: reply_get_read_next does not require the end. */
-#define MESSAGE_DECLARE(name, FIELDS)                                                              \
-    struct name {                                                                                  \
-        FIELDS(MESSAGE_FIELD)                                                                      \
-        char struct_is_never_empty;                                                                \
-    };                                                                                             \
-    void name##_write(struct wire_buffer *b, const struct name *body);                             \
-    bool name##_read_next(struct wire_reader *r, struct name *ret_body);                           \
+#define MESSAGE_DECLARE(name, FIELDS)                                    \
+    struct name {                                                        \
+        FIELDS(MESSAGE_FIELD)                                            \
+        char struct_is_never_empty;                                      \
+    };                                                                   \
+    void name##_write(struct wire_buffer *b, const struct name *body);   \
+    bool name##_read_next(struct wire_reader *r, struct name *ret_body); \
     bool name##_read(struct wire_reader *r, struct name *ret_body);
 MESSAGE_BODY_LIST(MESSAGE_DECLARE)
 #undef MESSAGE_DECLARE
@@ -229,15 +230,16 @@ size_t reply_begin(struct wire_buffer *b, const struct reply_header *h);
 void message_part_end(struct wire_buffer *b, size_t begin);
 void message_set_count(struct wire_buffer *b, size_t start, uint16_t count);
 /* A whole error reply; text may be NULL (then the code's own sentence), is cut at LIMIT_ERROR_TEXT. */
-void reply_write_error(struct wire_buffer *b, uint8_t op, uint64_t id, uint16_t status, uint64_t seq,
-                       const char *text);
+void reply_write_error(struct wire_buffer *b, uint8_t op, uint64_t id, uint16_t status,
+                       uint64_t seq, const char *text);
 
 /* Reading. ERR_OK, ERR_MALFORMED, ERR_VERSION. A part's body reader covers just its body. */
 int request_message_read(struct wire_reader *r, struct request_message_header *ret_header);
 int request_read(struct wire_reader *r, struct request_header *ret_header,
                  struct wire_reader *ret_body);
 int reply_message_read(struct wire_reader *r, struct reply_message_header *ret_header);
-int reply_read(struct wire_reader *r, struct reply_header *ret_header, struct wire_reader *ret_body);
+int reply_read(struct wire_reader *r, struct reply_header *ret_header,
+               struct wire_reader *ret_body);
 
 /* ---- transactions ------------------------------------------------------------ */
 

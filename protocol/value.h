@@ -14,7 +14,7 @@ bool value_valid(struct bytes value);
 
 /* An integer of MessagePack's whole range, -2^63 .. 2^64-1. */
 struct value_integer {
-    bool negative;      /* then bits is the two's complement */
+    bool negative; /* then bits is the two's complement */
     uint64_t bits;
 };
 /* ERR_OK or ERR_NOT_AN_INTEGER. */

@@ -100,7 +100,8 @@ static inline bool wire_read_complete(const struct wire_reader *r)
 }
 
 void wire_buffer_init(struct wire_buffer *b, size_t size_max);
-void wire_buffer_free(struct wire_buffer *b); /* takes a zeroed one too; leaves it zeroed but for size_max */
+void wire_buffer_free(
+    struct wire_buffer *b); /* takes a zeroed one too; leaves it zeroed but for size_max */
 static inline void wire_buffer_clear(struct wire_buffer *b)
 {
     b->size = 0;

@@ -10,7 +10,7 @@ set -eu
 # "a|b" is satisfied by either; the first one that apt knows is installed (msgpack-c changed its name).
 build_packages='gcc libc6-dev cmake ninja-build pkg-config|pkgconf
     libzmq3-dev libmsgpack-dev|libmsgpack-c-dev liblmdb-dev libjq-dev libonig-dev libjson-c-dev'
-check_packages='g++ git jq procps libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck
+check_packages='g++ git jq procps libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck spin
     shellcheck'
 
 usage() {

@@ -1,0 +1,142 @@
+# shellcheck shell=bash disable=SC2034
+# Fixtures of the lossless tests: a server that can be killed and started again on the same
+# endpoint, a numbered load, and the comparison of what a watcher printed with what the journal has.
+# Sourced by tests; expects VIGILD and VIGIL.
+
+set -euo pipefail
+: "${VIGILD:?path of vigild}" "${VIGIL:?path of vigil}"
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/vigil-lossless.XXXXXX")
+export VIGIL_SERVER="ipc://$dir/s"
+server_pid=
+started=() # processes of this test that may still run
+
+# A sanitizer makes everything about ten times slower: fewer changes, the same situations.
+if nm -D "$VIGILD" 2>/dev/null | grep -q __asan_init; then
+    changes=${VIGIL_TEST_CHANGES:-40000}
+else
+    changes=${VIGIL_TEST_CHANGES:-200000}
+fi
+
+clean_up() {
+    local status=$? pid
+    trap - EXIT
+    for pid in "${started[@]}" $server_pid; do
+        kill -CONT "$pid" 2>/dev/null && kill -KILL "$pid" 2>/dev/null
+    done
+    wait 2>/dev/null || true
+    if ((status != 0)) && [[ -n ${VIGIL_TEST_KEEP:-} ]]; then
+        echo "kept: $dir" >&2
+    else
+        rm -rf "$dir"
+    fi
+    exit "$status"
+}
+trap clean_up EXIT
+
+fail() {
+    echo "FAILED: $*" >&2
+    for log in "$dir"/*.err; do
+        [[ -s $log ]] && { echo "--- ${log##*/}" >&2; tail -n 20 "$log" >&2; }
+    done
+    exit 1
+}
+
+# start_server [option...]: returns once it is ready.
+start_server() {
+    rm -f "$dir/ready"
+    mkfifo "$dir/ready"
+    "$VIGILD" --listen "$VIGIL_SERVER" --data "$dir/data" "$@" >"$dir/ready" 2>>"$dir/vigild.err" &
+    server_pid=$!
+    local line=
+    read -r -t 60 line <"$dir/ready" || true
+    [[ $line == ready* ]] || fail "vigild did not become ready: '$line'"
+}
+
+stop_server() {
+    kill -TERM "$server_pid"
+    wait "$server_pid" || fail "vigild ended with $?"
+    server_pid=
+}
+
+kill_server() {
+    kill -KILL "$server_pid"
+    wait "$server_pid" 2>/dev/null || true
+    server_pid=
+}
+
+# make_load N > FILE: change i sets key k/(i mod 10) to i.
+make_load() {
+    awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++) printf "{\"key\":\"k/%d\",\"value\":%d}\n", i % 10, i }'
+}
+
+# triples < LINES: "seq key value" of each change line.
+triples() {
+    sed -nE 's/^\{"seq":([0-9]+),.*"key":"([^"]*)".*"value":([^,}]*).*$/\1 \2 \3/p'
+}
+
+# complete_lines FILE: without a last line that a kill has cut off.
+complete_lines() {
+    if [[ -s $1 && -n $(tail -c 1 "$1") ]]; then
+        sed '$d' "$1"
+    else
+        cat "$1"
+    fi
+}
+
+# The journal's own account, read with no server and no stream: through verify, then by replay.
+journal_lines() {
+    "$VIGIL" watch "$1" --since 0 --until-seq "$2" 2>>"$dir/reference.err"
+}
+
+# same NAME EXPECTED ACTUAL
+same() {
+    cmp -s "$2" "$3" || {
+        diff "$2" "$3" | head -n 10 >&2 || true
+        fail "$1: $(wc -l <"$3") lines instead of $(wc -l <"$2"), or others"
+    }
+    echo "ok: $1: $(wc -l <"$3") changes"
+}
+
+# anonymous memory of a process in KiB
+anonymous_kib() {
+    awk '/^RssAnon:/ { print $2 }' "/proc/$1/status"
+}
+
+# run_killed_watcher FILE_PREFIX UNTIL PATTERN: a watcher that is killed every 200 ms and goes on from
+# its cursor, until it has ended by itself; each run writes a file of its own.
+run_killed_watcher() {
+    local prefix=$1 until=$2 pattern=$3 run=0 pid status
+    while :; do
+        run=$((run + 1))
+        sed 's/.*://' "$prefix.cursor" >"$prefix.$(printf %05d "$run").from" 2>/dev/null || true
+        "$VIGIL" watch "$pattern" --since 0 --cursor "$prefix.cursor" --until-seq "$until" \
+            >"$prefix.$(printf %05d "$run")" 2>>"$prefix.err" &
+        pid=$!
+        if timeout 0.2 tail --pid="$pid" -f /dev/null; then
+            status=0
+            wait "$pid" || status=$?
+            # A server that is just down is no end.
+            ((status == 6)) && continue
+            ((status == 0)) || return "$status"
+            echo "$run" >"$prefix.runs"
+            return 0
+        fi
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+}
+
+# Joins the runs of a killed watcher and prints each change once. Fails where a run repeats itself, falls
+# back in order, or shows what its cursor had already passed when it started.
+join_killed_runs() {
+    local prefix=$1 file
+    for file in "$prefix".[0-9][0-9][0-9][0-9][0-9]; do
+        echo "RUN $(cat "$file.from")"
+        complete_lines "$file" | triples
+    done | awk '
+        $1 == "RUN" { previous = $2; next }
+        $1 <= previous { print "repeated or out of order: " $0 > "/dev/stderr"; exit 1 }
+        { previous = $1 }
+        $1 > last { print; last = $1 }'
+}

@@ -144,8 +144,7 @@ bool endpoint_default(const char *runtime_dir, unsigned long uid, char out[ENDPO
     size_t size = runtime_dir ? strlen(runtime_dir) : 0;
     while (size > 1 && runtime_dir[size - 1] == '/')
         size--;
-    bool usable =
-        size > 1 && runtime_dir[0] == '/' && size + sizeof name - 1 <= ENDPOINT_PATH_MAX;
+    bool usable = size > 1 && runtime_dir[0] == '/' && size + sizeof name - 1 <= ENDPOINT_PATH_MAX;
     if (usable)
         snprintf(out, ENDPOINT_SIZE, "%s%.*s%s", ipc_scheme, (int)size, runtime_dir, name);
     else

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 enum {
-    ENDPOINT_PATH_MAX = 96,  /* bytes of an ipc path; a suffix and the terminator fit 108 then */
+    ENDPOINT_PATH_MAX = 96,   /* bytes of an ipc path; a suffix and the terminator fit 108 then */
     ENDPOINT_SUFFIX_MAX = 11, /* bytes */
     ENDPOINT_HOST_MAX = 255,
     ENDPOINT_SIZE = 288 /* of a text, terminator included */

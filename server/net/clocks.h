@@ -1,0 +1,10 @@
+/* clocks.h - the two clocks that vigild reads: wall time for records, and one that never steps. */
+#ifndef VIGIL_SERVER_NET_CLOCKS_H
+#define VIGIL_SERVER_NET_CLOCKS_H
+
+#include <stdint.h>
+
+uint64_t clock_wall_us(void);
+uint64_t clock_monotonic_us(void);
+
+#endif

@@ -1,0 +1,275 @@
+/*
+ * commit.c - the journal's side of a turn (turn.h): one transaction with the
+ * batch's records, a slice of the checkpoint under way, and a step of compaction.
+ *
+ * A slice is large enough that a frozen overlay has been written before the
+ * active one is full: two rows for each change of the batch, and the share of
+ * the frozen rows that the batch's bytes have in a checkpoint's, eight times.
+ */
+#include "server/net/turn.h"
+
+#include "server/net/clocks.h"
+#include "server/net/log.h"
+
+enum {
+    SLICE_ROWS_EXTRA = 32,          /* with each batch, however small */
+    SLICE_BYTES_EXTRA = 256 * 1024, /* but not more than this */
+    SLICE_ROWS_ALONE = 1024,        /* when nothing else is to be done */
+    SLICE_BYTES_ALONE = 512 * 1024,
+    SLICE_SHARE = 8,
+    ROW_OVERHEAD = 64,
+    COMPACT_RECORDS_MIN = 256,
+    COMPACT_RECORDS_ALONE = 4096,
+    COMPACT_EVERY_US = 10000,   /* with batches */
+    COMPACT_IDLE_US = 1000000,  /* without */
+    BACKGROUND_QUIET_US = 5000, /* after records were committed, and between steps */
+    NO_SPACE_RETRY_US = 1000000,
+    CHANGE_COUNT_AT = 42 /* in a record's header, protocol/record.h */
+};
+
+struct slice {
+    struct turn *turn;
+    struct failure *failure;
+};
+
+static int put_row(void *context, struct bytes key, const struct state_row *row)
+{
+    struct slice *s = context;
+    return journal_batch_put_row(s->turn->journal, key, row, s->failure);
+}
+
+static uint64_t row_bytes(const struct turn *t)
+{
+    struct core_figures figures;
+    core_figures(t->core, &figures);
+    uint64_t keys = figures.overlay_keys ? figures.overlay_keys : 1;
+    return figures.overlay_bytes / keys + ROW_OVERHEAD;
+}
+
+static uint64_t at_least_one(uint64_t n)
+{
+    return n ? n : 1;
+}
+
+/* How many rows this batch takes with it. */
+static uint32_t slice_rows(const struct turn *t, bool alone, uint64_t one_row_bytes)
+{
+    size_t pending = core_checkpoint_pending(t->core);
+    if (pending == 0)
+        return 0;
+    uint64_t rows;
+    if (alone) {
+        rows = at_least_one(SLICE_BYTES_ALONE / one_row_bytes);
+        rows = rows < SLICE_ROWS_ALONE ? rows : SLICE_ROWS_ALONE;
+    } else {
+        uint64_t changes = 0;
+        size_t records = core_batch_record_count(t->core);
+        for (size_t i = 0; i < records; i++)
+            changes += wire_load_u16(core_batch_record_at(t->core, i).data + CHANGE_COUNT_AT);
+        uint64_t extra = at_least_one(SLICE_BYTES_EXTRA / one_row_bytes);
+        rows = 2 * changes + (extra < SLICE_ROWS_EXTRA ? extra : SLICE_ROWS_EXTRA) +
+               SLICE_SHARE * pending * core_batch_record_bytes(t->core) / t->checkpoint_bytes;
+    }
+    return (uint32_t)(rows < pending ? rows : pending);
+}
+
+static int append_records(struct turn *t, struct failure *failure)
+{
+    size_t records = core_batch_record_count(t->core);
+    int err = ERR_OK;
+    for (size_t i = 0; i < records && err == ERR_OK; i++)
+        err = journal_batch_append(t->journal, core_batch_record_at(t->core, i), failure);
+    return err;
+}
+
+static int write_slice(struct turn *t, uint32_t rows, struct failure *failure)
+{
+    struct slice context = {t, failure};
+    uint64_t applied = 0;
+    int err = core_checkpoint_slice(t->core, rows, put_row, &context, &applied);
+    if (err == ERR_OK && applied != 0)
+        err = journal_batch_set_applied(t->journal, applied, failure);
+    return err;
+}
+
+static int compact(struct turn *t, bool alone, bool *ret_more, bool *ret_blocked,
+                   struct failure *failure)
+{
+    uint64_t records = 2 * core_batch_record_count(t->core);
+    uint32_t least = alone ? COMPACT_RECORDS_ALONE : COMPACT_RECORDS_MIN;
+    return journal_batch_compact(t->journal, core_compact_target(t->core), &t->retention,
+                                 clock_wall_us(), records > least ? (uint32_t)records : least,
+                                 ret_more, ret_blocked, failure);
+}
+
+static bool compact_due(const struct turn *t, bool alone)
+{
+    uint64_t target = core_compact_target(t->core);
+    uint64_t since_us = t->now_us - t->compact_checked_us;
+    if (t->compact_more || (target != 0 && !t->compact_blocked))
+        return true;
+    if (!alone)
+        return since_us >= COMPACT_EVERY_US;
+    /* Quiet: once after the last records, and again only as they age. */
+    return t->mutated_us > t->compact_checked_us ||
+           (t->retention.age_us != 0 && since_us >= COMPACT_IDLE_US);
+}
+
+/* After a commit: what moved, and what it means for the next ones. */
+static void note_committed(struct turn *t, uint64_t started_us, size_t records)
+{
+    struct journal_status status;
+    struct core_figures figures;
+    journal_status(t->journal, &status);
+    core_figures(t->core, &figures);
+    if (status.oldest != figures.oldest)
+        core_set_oldest(t->core, status.oldest);
+    if (status.applied != t->applied && t->compact_blocked) {
+        t->compact_blocked = false;
+        t->compact_more = true;
+    }
+    t->applied = status.applied;
+    t->figures.commits++;
+    histogram_add(&t->figures.commit_us, clock_monotonic_us() - started_us);
+    if (records > 0)
+        histogram_add(&t->figures.batch_records, records);
+    if (t->no_space && records > 0) {
+        log_info("there is space for the journal again");
+        t->no_space = false;
+    }
+}
+
+static void note_failed(struct turn *t, int err, const struct failure *failure)
+{
+    t->figures.failed_commits++;
+    if (err == ERR_NO_SPACE) {
+        if (!t->no_space)
+            log_error("mutations are refused: %s", failure->text);
+        t->no_space = true;
+        return;
+    }
+    log_error("a batch could not be committed: %s", failure->text);
+    if (err != ERR_IO)
+        return;
+    /* The journal has closed itself if it could not open again after the error. */
+    struct failure reason = {0};
+    if (journal_view_begin(t->journal, &reason) == ERR_OK) {
+        journal_view_end(t->journal);
+    } else {
+        t->journal_lost = true;
+        t->lost = *failure;
+    }
+}
+
+int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *failure)
+{
+    uint64_t started_us = clock_monotonic_us();
+    size_t records = core_batch_record_count(t->core);
+    uint64_t one_row = (steps & COMMIT_SLICE) ? row_bytes(t) : 0;
+    uint32_t rows = (steps & COMMIT_SLICE) ? slice_rows(t, alone, one_row) : 0;
+    uint64_t bytes = core_batch_record_bytes(t->core) + rows * one_row;
+    bool compacts = (steps & COMMIT_COMPACT) != 0 && compact_due(t, alone);
+    bool more = t->compact_more;
+    bool blocked = t->compact_blocked;
+
+    int err = journal_batch_begin(t->journal, (steps & COMMIT_RESERVE) ? 0 : bytes, failure);
+    if (err == ERR_OK) {
+        err = append_records(t, failure);
+        if (err == ERR_OK && rows > 0)
+            err = write_slice(t, rows, failure);
+        if (err == ERR_OK && compacts)
+            err = compact(t, alone, &more, &blocked, failure);
+        if (err == ERR_OK)
+            err = journal_batch_commit(t->journal, failure);
+        else
+            journal_batch_abort(t->journal);
+    }
+    if (err != ERR_OK) {
+        note_failed(t, err, failure);
+        return err;
+    }
+    if (compacts) {
+        t->compact_more = more;
+        t->compact_blocked = blocked;
+        t->compact_checked_us = t->now_us;
+    }
+    note_committed(t, started_us, records);
+    return ERR_OK;
+}
+
+/* ---- background ---- */
+
+/* Whoever asked for compaction waits for it; retention alone can wait for a quiet moment. */
+static bool checkpoint_wanted(const struct turn *t, uint64_t now_us)
+{
+    return t->compact_blocked && core_checkpoint_pending(t->core) == 0 &&
+           (core_compact_target(t->core) != 0 || now_us - t->mutated_us >= COMPACT_IDLE_US);
+}
+
+static bool work_waits(const struct turn *t, uint64_t now_us)
+{
+    return core_checkpoint_pending(t->core) > 0 || compact_due(t, true) ||
+           checkpoint_wanted(t, now_us);
+}
+
+bool commit_background_due(struct turn *t, uint64_t now_us)
+{
+    uint64_t pause = t->no_space ? NO_SPACE_RETRY_US : BACKGROUND_QUIET_US;
+    t->now_us = now_us;
+    return now_us - t->mutated_us >= BACKGROUND_QUIET_US && now_us - t->background_us >= pause &&
+           work_waits(t, now_us);
+}
+
+int commit_background(struct turn *t, uint64_t now_us, struct failure *failure)
+{
+    struct failure reason = {0};
+    t->now_us = now_us;
+    core_batch_begin(t->core, clock_wall_us(), now_us / 1000);
+    if (checkpoint_wanted(t, now_us))
+        core_checkpoint_start(t->core);
+    int err = commit_batch(t, COMMIT_SLICE | COMMIT_COMPACT, true, &reason);
+    if (err == ERR_NO_SPACE && compact_due(t, true)) {
+        /* Removing records makes room, and where a checkpoint holds that up, a slice of it too. */
+        unsigned steps = COMMIT_COMPACT | COMMIT_RESERVE;
+        if (core_compact_target(t->core) != 0)
+            steps |= COMMIT_SLICE;
+        reason.text[0] = '\0';
+        err = commit_batch(t, steps, true, &reason);
+    }
+    if (err == ERR_OK)
+        core_batch_commit(t->core);
+    else
+        core_batch_abort(t->core, err, NULL);
+    t->background_us = now_us;
+    if (t->journal_lost)
+        return failure_set(failure, ERR_IO, "%s", t->lost.text);
+    return ERR_OK;
+}
+
+uint32_t commit_background_wait_ms(const struct turn *t, uint64_t now_us)
+{
+    if (work_waits(t, now_us))
+        return (t->no_space ? NO_SPACE_RETRY_US : BACKGROUND_QUIET_US) / 1000;
+    if (t->retention.age_us != 0 || t->compact_blocked)
+        return COMPACT_IDLE_US / 1000;
+    return UINT32_MAX;
+}
+
+int commit_checkpoint_all(struct turn *t, struct failure *failure)
+{
+    /* Twice: what is frozen, and what has gathered above it since. */
+    for (int round = 0; round < 2; round++) {
+        core_checkpoint_start(t->core);
+        while (core_checkpoint_pending(t->core) > 0) {
+            t->now_us = clock_monotonic_us();
+            core_batch_begin(t->core, clock_wall_us(), t->now_us / 1000);
+            int err = commit_batch(t, COMMIT_SLICE, true, failure);
+            if (err != ERR_OK) {
+                core_batch_abort(t->core, err, NULL);
+                return err;
+            }
+            core_batch_commit(t->core);
+        }
+    }
+    return ERR_OK;
+}

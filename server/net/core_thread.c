@@ -1,0 +1,111 @@
+#define _GNU_SOURCE
+/*
+ * core_thread.c - the loop around the turns: waits for requests, subscriptions,
+ * signals and the time of the next bookmark; never spins, never waits with
+ * something to do.
+ *
+ * ZeroMQ's descriptors are edge-triggered, and any call on a socket may take
+ * their edge: so both sockets are asked right before sleeping.
+ */
+#include "server/net/clocks.h"
+#include "server/net/log.h"
+#include "server/net/server.h"
+#include "server/net/signals.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+
+/* Under load, the descriptors are looked at once in so many turns. */
+enum { TURNS_BETWEEN_LOOKS = 16 };
+
+struct core_loop {
+    struct server *server;
+    struct pollfd wait[3]; /* signals, requests, streams */
+    uint64_t tick_us;      /* when core_tick wants to be called */
+};
+
+static void subscribed(void *context, struct bytes topic)
+{
+    core_subscribed(context, topic);
+}
+
+static void look_at_subscriptions(struct core_loop *loop)
+{
+    struct server *s = loop->server;
+    if (subscriptions_take(&s->subscriptions, s->sockets[ENDPOINT_STREAM], subscribed, s->core))
+        loop->tick_us = 0;
+}
+
+static void tick_if_due(struct core_loop *loop, uint64_t now_us)
+{
+    struct turn *t = &loop->server->turn;
+    uint64_t soon_us = now_us + BOOKMARK_TICK_MS * 1000u;
+    if (t->published && loop->tick_us > soon_us)
+        loop->tick_us = soon_us;
+    t->published = false;
+    if (now_us < loop->tick_us)
+        return;
+    uint32_t wait_ms = core_tick(loop->server->core, now_us / 1000, turn_emit, t);
+    loop->tick_us = now_us + (uint64_t)wait_ms * 1000u;
+}
+
+static int sleep_ms(const struct core_loop *loop, uint64_t now_us)
+{
+    uint64_t wait_us = loop->tick_us > now_us ? loop->tick_us - now_us : 0;
+    uint64_t wait_ms = (wait_us + 999) / 1000;
+    uint32_t background_ms = commit_background_wait_ms(&loop->server->turn, now_us);
+    if (background_ms < wait_ms)
+        wait_ms = background_ms;
+    return wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
+}
+
+/* Sleeps if there is nothing to do. True if a signal has arrived. */
+static bool wait_for_something(struct core_loop *loop, bool busy, uint64_t now_us)
+{
+    struct server *s = loop->server;
+    int timeout_ms = 0;
+    if (!busy && !socket_readable(s->sockets[ENDPOINT_REQUEST]) &&
+        !socket_readable(s->sockets[ENDPOINT_STREAM]))
+        timeout_ms = sleep_ms(loop, now_us);
+    if (poll(loop->wait, 3, timeout_ms) < 0 && errno != EINTR) {
+        log_error("poll: %s", strerror(errno));
+        return true;
+    }
+    if (loop->wait[0].revents == 0)
+        return false;
+    int number = signals_take(s->signal_fd);
+    if (number != 0)
+        log_info("%s: stopping", number == SIGINT ? "SIGINT" : "SIGTERM");
+    return number != 0;
+}
+
+int core_thread_run(struct server *s, struct failure *failure)
+{
+    struct core_loop loop = {.server = s};
+    loop.wait[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+    loop.wait[1] =
+        (struct pollfd){.fd = socket_descriptor(s->sockets[ENDPOINT_REQUEST]), .events = POLLIN};
+    loop.wait[2] =
+        (struct pollfd){.fd = socket_descriptor(s->sockets[ENDPOINT_STREAM]), .events = POLLIN};
+
+    for (unsigned turns = 0;; turns++) {
+        uint64_t now_us = clock_monotonic_us();
+        bool worked = false;
+        int err = turn_run(&s->turn, now_us, &worked, failure);
+        if (err != ERR_OK)
+            return err;
+        bool look = !worked || turns % TURNS_BETWEEN_LOOKS == 0;
+        if (look)
+            look_at_subscriptions(&loop);
+        tick_if_due(&loop, now_us);
+        if (commit_background_due(&s->turn, now_us)) {
+            err = commit_background(&s->turn, now_us, failure);
+            if (err != ERR_OK)
+                return err;
+        }
+        if (look && wait_for_something(&loop, worked, now_us))
+            return ERR_OK;
+    }
+}

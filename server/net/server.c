@@ -1,0 +1,235 @@
+#define _GNU_SOURCE
+/* server.c - see server.h. Main thread only. */
+#include "server/net/server.h"
+
+#include "server/net/clocks.h"
+#include "server/net/log.h"
+#include "server/net/signals.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    REQUEST_RECEIVE_QUEUE = 64,       /* messages per client, before its own queue fills */
+    REQUEST_SEND_QUEUE_EXTRA = 8,     /* beyond the window that hello grants */
+    STREAM_RECEIVE_QUEUE = 64,        /* subscriptions */
+    STREAM_MESSAGE_IN = 64,           /* bytes of one */
+    REPLAY_QUEUE = 4,                 /* requests and chunks per client */
+    REPLAY_MESSAGE_SIZE = 256 * 1024, /* bytes of a request message */
+    LINGER_MS = 250                   /* at the end, for replies that are on their way */
+};
+
+static void draw_random(void *context, uint8_t *out, size_t size)
+{
+    (void)context;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t got = getrandom(out + done, size - done, 0);
+        if (got > 0)
+            done += (size_t)got;
+    }
+}
+
+static uint64_t random_identity(void)
+{
+    uint64_t identity = 0;
+    while (identity == 0) /* 0 means "none" on the wire */
+        draw_random(NULL, (uint8_t *)&identity, sizeof identity);
+    return identity;
+}
+
+/* ---- start ---- */
+
+/* The folders above the default one: ~/.local/state is not there on every machine. */
+static int make_parents(const char *path, struct failure *failure)
+{
+    char part[CONFIG_PATH_SIZE];
+    size_t size = strlen(path);
+    memcpy(part, path, size + 1);
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return failure_set(failure, errno == EACCES ? ERR_ACCESS : ERR_IO,
+                               "cannot make the folder %s: %s; give --data DIR", part,
+                               strerror(errno));
+        *slash = '/';
+    }
+    return ERR_OK;
+}
+
+static int open_journal(struct server *s, struct failure *failure)
+{
+    const struct config *c = s->config;
+    struct journal_options options = {
+        .directory = c->data, .durability = c->durability, .epoch = random_identity()};
+    int err = c->data_default ? make_parents(c->data, failure) : ERR_OK;
+    if (err == ERR_OK)
+        err = journal_open(&options, &s->journal, failure);
+    if (err != ERR_OK)
+        return err;
+    struct journal_status status;
+    journal_status(s->journal, &status);
+    if (status.recovered)
+        log_info("the last run did not stop cleanly; the journal has been recovered");
+    if (status.new_epoch)
+        log_warn("what the last run had not synced may be lost: the journal has a new epoch, and "
+                 "watchers with older positions will be told");
+    return ERR_OK;
+}
+
+static int open_sockets(struct server *s, struct failure *failure)
+{
+    const struct core_limits *limits = &s->config->limits;
+    const struct socket_options options[3] = {
+        {ZMQ_ROUTER, LIMIT_WINDOW_MESSAGES + REQUEST_SEND_QUEUE_EXTRA, REQUEST_RECEIVE_QUEUE,
+         limits->message_size_max},
+        {ZMQ_XPUB, (int)s->config->stream_queue, STREAM_RECEIVE_QUEUE, STREAM_MESSAGE_IN},
+        {ZMQ_ROUTER, REPLAY_QUEUE, REPLAY_QUEUE, REPLAY_MESSAGE_SIZE},
+    };
+    int err = ERR_OK;
+    s->zmq = zmq_ctx_new();
+    if (!s->zmq)
+        return failure_set(failure, ERR_NO_MEMORY, "cannot start ZeroMQ: %s", zmq_strerror(errno));
+    for (size_t i = 0; i < 3 && err == ERR_OK; i++)
+        err = socket_open(s->zmq, &options[i], &s->sockets[i], failure);
+    if (err == ERR_OK)
+        err = listen_bind(&s->listen, s->sockets, failure);
+    return err;
+}
+
+static int restore(struct server *s, const struct journal_status *status, struct failure *failure)
+{
+    struct journal_reader *reader = NULL;
+    struct journal_view view;
+    if (status->applied == status->head)
+        return ERR_OK;
+    int err = journal_reader_open(s->journal, &reader, failure);
+    if (err != ERR_OK)
+        return err;
+    err = journal_reader_begin(reader, &view, failure);
+    if (err == ERR_OK)
+        err = journal_reader_seek(reader, status->applied + 1, failure);
+    while (err == ERR_OK) {
+        uint64_t seq = 0;
+        struct bytes record;
+        err = journal_reader_next(reader, &seq, &record, failure);
+        if (err != ERR_OK)
+            break;
+        err = core_restore(s->core, record);
+        if (err != ERR_OK)
+            failure_set(failure, err, "record %llu of %s cannot be applied: %s",
+                        (unsigned long long)seq, s->config->data, error_text(err));
+    }
+    journal_reader_close(reader);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+static int open_core(struct server *s, struct failure *failure)
+{
+    struct journal_status status;
+    uint16_t ports[CONFIG_LISTEN_MAX][3];
+    size_t ports_count = 0;
+    journal_status(s->journal, &status);
+    for (size_t i = 0; i < s->listen.count; i++) {
+        if (s->listen.points[i].endpoint.kind == ENDPOINT_TCP)
+            memcpy(ports[ports_count++], s->listen.points[i].ports, sizeof ports[0]);
+    }
+    struct core_source source = {
+        .context = &s->turn, .state_get = turn_state_get, .random = draw_random};
+    struct core_identity identity = {
+        .epoch = status.epoch,
+        .incarnation = s->incarnation,
+        .server = "vigild " VIGIL_VERSION_TEXT,
+        .stream_suffix = ENDPOINT_STREAM_SUFFIX,
+        .replay_suffix = ENDPOINT_REPLAY_SUFFIX,
+        .ports = (const uint16_t(*)[3])ports,
+        .ports_count = ports_count,
+    };
+    int err = core_new(&source, &s->config->limits, &identity, status.head, status.oldest,
+                       status.applied, &s->core);
+    if (err != ERR_OK)
+        return failure_set(failure, err, "cannot start: %s", error_text(err));
+    core_on_status(s->core, status_write, s);
+    return restore(s, &status, failure);
+}
+
+static int open_turn(struct server *s, struct failure *failure)
+{
+    s->turn.journal = s->journal;
+    s->turn.core = s->core;
+    s->turn.requests = s->sockets[ENDPOINT_REQUEST];
+    s->turn.streams = s->sockets[ENDPOINT_STREAM];
+    s->turn.retention = s->config->retention;
+    s->turn.checkpoint_bytes = s->config->limits.checkpoint_bytes;
+    s->turn.incarnation = s->incarnation;
+    int err = turn_init(&s->turn);
+    return err == ERR_OK ? ERR_OK : failure_set(failure, err, "out of memory");
+}
+
+static int start(struct server *s, struct failure *failure)
+{
+    int err = descriptors_raise(failure);
+    if (err == ERR_OK)
+        err = listen_open(s->config, &s->listen, failure);
+    if (err == ERR_OK)
+        err = open_journal(s, failure);
+    if (err == ERR_OK)
+        err = open_sockets(s, failure);
+    s->turn.journal = s->journal; /* the core's start may look at the state */
+    if (err == ERR_OK)
+        err = open_core(s, failure);
+    if (err == ERR_OK)
+        err = open_turn(s, failure);
+    if (err == ERR_OK)
+        err = replay_thread_start(s->journal, s->sockets[ENDPOINT_REPLAY], s->incarnation,
+                                  &s->replay_figures, &s->replay, failure);
+    if (err == ERR_OK && s->config->durability == JOURNAL_PROCESS)
+        err = sync_thread_start(s->journal, s->config->sync_interval_ms, &s->sync, failure);
+    return err;
+}
+
+/* ---- end ---- */
+
+static void stop(struct server *s)
+{
+    replay_thread_stop(s->replay);
+    sync_thread_stop(s->sync);
+    turn_free(&s->turn);
+    for (size_t i = 0; i < 3; i++)
+        socket_close(s->sockets[i], LINGER_MS);
+    if (s->zmq)
+        zmq_ctx_term(s->zmq);
+    listen_close(&s->listen);
+    core_free(s->core);
+    journal_close(s->journal);
+    subscriptions_free(&s->subscriptions);
+}
+
+int server_run(const struct config *config, int signal_fd, void (*ready)(const struct server *s),
+               struct failure *failure)
+{
+    struct server *s = calloc(1, sizeof *s);
+    if (!s)
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    s->config = config;
+    s->signal_fd = signal_fd;
+    s->incarnation = random_identity();
+    s->started_us = clock_monotonic_us();
+    int err = start(s, failure);
+    if (err == ERR_OK) {
+        ready(s);
+        err = core_thread_run(s, failure);
+    }
+    if (err == ERR_OK) {
+        /* Without it the next start reads more of the journal, and nothing is lost. */
+        struct failure reason = {0};
+        if (commit_checkpoint_all(&s->turn, &reason) != ERR_OK)
+            log_warn("the last checkpoint could not be written: %s", reason.text);
+    }
+    stop(s);
+    free(s);
+    return err;
+}

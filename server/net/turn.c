@@ -1,0 +1,201 @@
+/* turn.c - see turn.h: gathering, applying, publishing, answering. */
+#include "server/net/turn.h"
+
+#include "protocol/message.h"
+#include "server/net/clocks.h"
+#include "server/net/log.h"
+
+#include <stdlib.h>
+
+enum { SWALLOW_PARTS = 4096 /* surplus frames taken in one turn */ };
+
+int turn_init(struct turn *t)
+{
+    wire_buffer_init(&t->malformed_reply, 4096);
+    t->batch = calloc(LIMIT_BATCH_REQUESTS, sizeof *t->batch);
+    return t->batch ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static void close_batch(struct turn *t)
+{
+    for (size_t i = 0; i < t->batch_count; i++)
+        routed_close(&t->batch[i]);
+    t->batch_count = 0;
+}
+
+void turn_free(struct turn *t)
+{
+    if (t->batch)
+        close_batch(t);
+    free(t->batch);
+    t->batch = NULL;
+    wire_buffer_free(&t->malformed_reply);
+}
+
+/* ---- applying ---- */
+
+/* The view is opened by the first lookup that needs it: most batches find all in the overlay. */
+int turn_state_get(void *context, struct bytes key, struct state_row *ret_row)
+{
+    struct turn *t = context;
+    if (!t->view_open) {
+        struct failure failure = {0};
+        int err = journal_view_begin(t->journal, &failure);
+        if (err != ERR_OK) {
+            log_error("the state cannot be read: %s", failure.text);
+            return err;
+        }
+        t->view_open = true;
+    }
+    return journal_state_get(t->journal, key, ret_row);
+}
+
+static void end_view(struct turn *t)
+{
+    if (t->view_open)
+        journal_view_end(t->journal);
+    t->view_open = false;
+}
+
+static int apply(struct turn *t, struct routed *m)
+{
+    return core_request(t->core, routed_peer(m), routed_body(m));
+}
+
+/* A message with more than one frame is not applied, and says so at once. */
+static void refuse_surplus(struct turn *t, struct routed *m)
+{
+    struct core_figures figures;
+    struct journal_status journal;
+    core_figures(t->core, &figures);
+    journal_status(t->journal, &journal);
+    struct reply_message_header header = {.count = 1,
+                                          .epoch = journal.epoch,
+                                          .incarnation = t->incarnation,
+                                          .head = figures.head,
+                                          .oldest = figures.oldest};
+    wire_buffer_clear(&t->malformed_reply);
+    reply_message_begin(&t->malformed_reply, &header);
+    reply_write_error(&t->malformed_reply, 0, 0, ERR_MALFORMED, 0,
+                      "a message is one frame, and frames follow this one");
+    t->figures.malformed++;
+    if (t->malformed_reply.failed ||
+        !routed_send(t->requests, routed_peer(m),
+                     (struct bytes){t->malformed_reply.data, t->malformed_reply.size}))
+        t->figures.replies_dropped++;
+}
+
+/* Takes what waits into the batch and applies it. ERR_OK or ERR_NO_MEMORY. */
+static int gather(struct turn *t)
+{
+    int err = ERR_OK;
+    while (err == ERR_OK && t->batch_count < LIMIT_BATCH_REQUESTS) {
+        struct routed *m = &t->batch[t->batch_count];
+        enum routed_result result = routed_receive(t->requests, m);
+        if (result == ROUTED_NONE)
+            return ERR_OK;
+        if (result == ROUTED_SURPLUS) {
+            refuse_surplus(t, m);
+            routed_close(m);
+            t->swallowing = !routed_swallow(t->requests, SWALLOW_PARTS);
+            if (t->swallowing)
+                return ERR_OK;
+            continue;
+        }
+        t->batch_count++;
+        t->figures.messages++;
+        err = apply(t, m);
+        if (core_batch_full(t->core))
+            break;
+    }
+    t->figures.overloads += err == ERR_OK;
+    return err;
+}
+
+/* ---- publishing and answering ---- */
+
+void turn_emit(void *context, struct bytes message)
+{
+    struct turn *t = context;
+    /* XPUB never blocks: what a full queue leaves out is a gap that its watcher sees. */
+    zmq_send(t->streams, message.data, message.size, ZMQ_DONTWAIT);
+}
+
+static void send_replies(struct turn *t)
+{
+    size_t count = core_reply_count(t->core);
+    for (size_t i = 0; i < count; i++) {
+        struct bytes peer;
+        struct bytes message;
+        core_reply_at(t->core, i, &peer, &message);
+        if (!routed_send(t->requests, peer, message))
+            t->figures.replies_dropped++;
+    }
+}
+
+static void finish(struct turn *t, size_t records)
+{
+    core_batch_commit(t->core);
+    if (records > 0) {
+        core_publish(t->core, turn_emit, t);
+        t->published = true;
+        t->mutated_us = t->now_us;
+    }
+    send_replies(t);
+}
+
+static void fail(struct turn *t, int code, const struct failure *failure)
+{
+    core_batch_abort(t->core, code, failure->text[0] ? failure->text : NULL);
+    send_replies(t);
+}
+
+/* Reads succeed though the disk is full, and so does a mutation that still fits: each message of
+ * the batch, which has been aborted, is tried by itself. */
+static void run_one_by_one(struct turn *t)
+{
+    for (size_t i = 0; i < t->batch_count && !t->journal_lost; i++) {
+        struct failure failure = {0};
+        core_batch_begin(t->core, clock_wall_us(), t->now_us / 1000);
+        int err = apply(t, &t->batch[i]);
+        end_view(t);
+        size_t records = core_batch_record_count(t->core);
+        if (err == ERR_OK && records > 0)
+            err = commit_batch(t, 0, false, &failure);
+        if (err == ERR_OK)
+            finish(t, records);
+        else
+            fail(t, err, &failure);
+    }
+}
+
+int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *failure)
+{
+    struct failure reason = {0};
+    t->now_us = now_us;
+    if (t->swallowing) {
+        t->swallowing = !routed_swallow(t->requests, SWALLOW_PARTS);
+        *ret_worked = true;
+        return ERR_OK;
+    }
+    uint64_t refused = t->figures.malformed;
+    core_batch_begin(t->core, clock_wall_us(), now_us / 1000);
+    int err = gather(t);
+    end_view(t);
+    size_t records = core_batch_record_count(t->core);
+    if (err == ERR_OK && records > 0)
+        err = commit_batch(t, COMMIT_SLICE | COMMIT_COMPACT, false, &reason);
+    if (err == ERR_OK) {
+        finish(t, records);
+    } else if (err == ERR_NO_SPACE && records > 0) {
+        core_batch_abort(t->core, err, NULL); /* its replies are not sent */
+        run_one_by_one(t);
+    } else {
+        fail(t, err, &reason);
+    }
+    *ret_worked = t->batch_count > 0 || t->figures.malformed != refused;
+    close_batch(t);
+    if (t->journal_lost)
+        return failure_set(failure, ERR_IO, "%s", t->lost.text);
+    return ERR_OK;
+}

@@ -4,7 +4,7 @@
  *
  *   journal     big-endian seq -> record (protocol/record.h)
  *   state       key -> row: what the key was at its last checkpoint
- *   tombstones  big-endian seq -> key, for rows of deleted keys
+ *   tombstones  big-endian seq and key -> nothing, for rows of deleted keys
  *   meta        format, epoch, applied, oldest, durability, boot id, clean mark
  *
  * Invariants:
@@ -28,15 +28,16 @@
 enum journal_durability { JOURNAL_POWER = 1, JOURNAL_PROCESS = 2 };
 
 struct journal_options {
-    const char *directory;    /* made (0700) if it is not there */
+    const char *directory;              /* made (0700) if it is not there */
     enum journal_durability durability; /* 0: power */
-    uint64_t map_size_bytes;  /* 0: 1 TiB of address space */
-    uint64_t allocate_bytes;  /* step by which file space is allocated ahead; 0: 64 MiB */
-    uint64_t reserve_bytes;   /* kept free for compaction when the disk is full; 0: 16 MiB */
-    uint64_t epoch;           /* random, for a new directory, or where recovery must take a new one */
+    uint64_t map_size_bytes;            /* 0: 1 TiB of address space */
+    uint64_t allocate_bytes;            /* step by which file space is allocated ahead; 0: 64 MiB */
+    uint64_t reserve_bytes; /* kept free for compaction when the disk is full; 0: 16 MiB */
+    uint64_t epoch;         /* random, for a new directory, or where recovery must take a new one */
 };
 
-/* What retention keeps at least; 0: no limit of that kind. */
+/* What retention keeps at least; 0: no limit of that kind. Of several limits the one that keeps
+ * least counts. */
 struct journal_retention {
     uint64_t records;
     uint64_t bytes;
@@ -45,14 +46,14 @@ struct journal_retention {
 
 struct journal_status {
     uint64_t epoch;
-    uint64_t head;    /* newest committed record, 0 if none ever */
-    uint64_t oldest;  /* oldest record that can be read; head + 1 only when head is 0 */
+    uint64_t head;   /* newest committed record, 0 if none ever */
+    uint64_t oldest; /* oldest record that can be read; head + 1 only when head is 0 */
     uint64_t applied;
-    uint64_t records_bytes;  /* bytes of the records oldest..head */
-    uint64_t file_bytes;     /* size in use of the data file */
+    uint64_t records_bytes; /* of the records oldest..head, and of those not yet removed */
+    uint64_t file_bytes;    /* size in use of the data file */
     uint64_t allocated_bytes;
-    bool recovered;   /* the last stop was not clean */
-    bool new_epoch;   /* recovery had to take a new epoch */
+    bool recovered; /* the last stop was not clean */
+    bool new_epoch; /* recovery had to take a new epoch */
 };
 
 struct state_row {
@@ -70,7 +71,7 @@ struct journal;
 int journal_open(const struct journal_options *options, struct journal **ret_journal,
                  struct failure *failure);
 /* Syncs, marks the stop as clean, unlocks. Takes NULL. */
-void journal_close(struct journal *j);
+void journal_close(struct journal *j); /* readers are closed before */
 void journal_status(const struct journal *j, struct journal_status *ret_status);
 
 /* ---- state lookups of the writer thread ---- */
@@ -152,7 +153,7 @@ struct journal_verify_report {
     uint64_t applied;
     uint64_t records;
     uint64_t changes;
-    uint64_t keys;     /* live */
+    uint64_t keys; /* live */
     uint64_t problems;
 };
 /* Reads the whole directory without a server: each record's CRC, the seq chain,

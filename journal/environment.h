@@ -1,0 +1,233 @@
+/*
+ * environment.h - what the files of journal/ share among themselves: the LMDB
+ * environment, the meta row, the state rows, the data file's space, and struct
+ * journal itself. Nobody outside of journal/ includes it, but for its tests.
+ *
+ *   directory.c    the directory: making, checking, locking it; the boot id
+ *   environment.c  LMDB's environment and databases; its error codes
+ *   meta.c         the meta row
+ *   open.c         open, recover, mark clean, close, reopen in place, sync
+ *   rebuild.c      after a power loss in process mode: what can be kept
+ *   space.c        room in the data file, allocated before it is needed
+ *   batch.c        begin, append, set_applied, commit, abort
+ *   rows.c         state rows and tombstones; the writer's view
+ *   compact.c      moving oldest, removing records and tombstones
+ *   reader.c       views of other threads
+ *   verify.c       the whole directory against itself; key_table.c serves it
+ */
+#ifndef VIGIL_JOURNAL_ENVIRONMENT_H
+#define VIGIL_JOURNAL_ENVIRONMENT_H
+
+#include <lmdb.h>
+#include <pthread.h>
+
+#include "journal/journal.h"
+#include "protocol/limits.h"
+
+enum {
+    JOURNAL_FORMAT = 1,
+    BOOT_ID_SIZE = 40, /* 36 characters, padded with zeros */
+    SEQ_KEY_SIZE = 8,
+    TOMBSTONE_KEY_SIZE_MAX = SEQ_KEY_SIZE + LIMIT_KEY_SIZE,
+    META_SIZE = 116,
+    ROW_HEADER_SIZE = 32,
+    ROW_FORMAT = 1,
+    META_RECORDS_MAX = 65536, /* records after which the meta row is written anew at the latest */
+};
+
+/* ---- directory.c ---- */
+
+/* Makes the directory if need be. ERR_FOREIGN: there are files in it, none of them ours.
+ * *ret_new: it holds no journal yet. */
+int directory_prepare(const char *directory, bool *ret_new, struct failure *failure);
+/* The same for a directory that must be there. */
+int directory_check(const char *directory, bool *ret_new, struct failure *failure);
+/* Takes the directory's lock; it ends with the descriptor or the process. With read_only, a
+ * directory that cannot be written to is locked as far as it can be (*ret_fd may be -1). */
+int directory_lock(const char *directory, bool read_only, int *ret_fd, struct failure *failure);
+void directory_unlock(int fd);
+/* directory/name. False: too long. */
+bool directory_path(const char *directory, const char *name, char *out, size_t size);
+/* After files of it were made or renamed. */
+int directory_sync(const char *directory, struct failure *failure);
+/* Names this run of the machine; all zeros if unknown. */
+void journal_boot_id(char out[BOOT_ID_SIZE]);
+bool boot_id_equal(const char a[BOOT_ID_SIZE], const char b[BOOT_ID_SIZE]);
+
+/* ---- meta.c ---- */
+
+struct meta {
+    uint64_t epoch;
+    uint64_t applied;
+    uint64_t oldest;
+    uint64_t trimmed; /* first record that is still in the file; at most oldest */
+    uint64_t head;    /* newest record when this was written; there may be newer ones */
+    uint64_t bytes;   /* of the records trimmed..head */
+    bool clean;       /* the run that wrote this has ended, and everything is on the disk */
+    uint8_t durability;
+    char boot_id[BOOT_ID_SIZE];
+};
+
+void meta_encode(const struct meta *m, uint8_t out[META_SIZE]);
+/* ERR_OK, ERR_FOREIGN (not ours, newer), ERR_CORRUPT. */
+int meta_decode(struct bytes row, const char *directory, struct meta *ret_meta,
+                struct failure *failure);
+
+/* ---- environment.c ---- */
+
+struct environment {
+    MDB_env *lmdb; /* NULL: closed */
+    MDB_dbi journal;
+    MDB_dbi state;
+    MDB_dbi tombstones;
+    MDB_dbi meta;
+    uint32_t page_size;
+};
+
+/* LMDB's code, or an errno, as one of ours. */
+int environment_error(int rc);
+/* "cannot WHAT PATH: why". */
+int environment_failure(struct failure *failure, int rc, const char *what, const char *path);
+
+/* Enough for any file that was ever made: address space costs nothing. */
+#define MAP_SIZE_DEFAULT (UINT64_C(1) << 40)
+
+/* path: the directory, or a file with MDB_NOSUBDIR in flags. */
+int environment_open(struct environment *e, const char *path, unsigned flags, uint64_t map_size,
+                     struct failure *failure);
+void environment_close(struct environment *e);
+/* Opens the databases and reads the meta row. ERR_NOT_FOUND: nothing has been committed yet. */
+int environment_load(struct environment *e, const char *directory, struct meta *ret_meta,
+                     struct failure *failure);
+/* Makes the databases and the meta row in an empty environment. */
+int environment_create(struct environment *e, const char *directory, const struct meta *m,
+                       struct failure *failure);
+/* Brings head and bytes up to the last record there is. Reads only what came after m->head. */
+int environment_position(const struct environment *e, MDB_txn *txn, struct meta *m,
+                         struct failure *failure);
+int environment_meta_get(const struct environment *e, MDB_txn *txn, const char *directory,
+                         struct meta *ret_meta, struct failure *failure);
+/* Returns LMDB's code. */
+int environment_meta_put(const struct environment *e, MDB_txn *txn, const struct meta *m);
+/* Seq of the last record, 0 if there is none. Returns LMDB's code. */
+int environment_last_seq(const struct environment *e, MDB_txn *txn, uint64_t *ret_seq);
+/* Bytes of the data file that are in use. */
+uint64_t environment_used(const struct environment *e);
+
+void seq_key_store(uint8_t out[SEQ_KEY_SIZE], uint64_t seq);
+uint64_t seq_key_load(const uint8_t *key);
+
+static inline MDB_val value_of(struct bytes b)
+{
+    return (MDB_val){b.size, (void *)(uintptr_t)b.data};
+}
+static inline struct bytes bytes_of(MDB_val v)
+{
+    return (struct bytes){v.mv_data, v.mv_size};
+}
+
+/* ---- rows.c ---- */
+
+/* ERR_OK or ERR_CORRUPT: the CRC over key and row, and the layout. */
+int row_decode(struct bytes key, struct bytes stored, struct state_row *ret_row);
+void row_header_encode(struct bytes key, const struct state_row *row, uint8_t out[ROW_HEADER_SIZE]);
+/* Writes "key" as far as it can be printed; for messages. */
+const char *key_text(struct bytes key, char *out, size_t size);
+/* Puts row and, where it is deleted, its tombstone. Returns LMDB's code. */
+int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
+            const struct state_row *row);
+/* seq and key of a tombstone. False: malformed. */
+bool tombstone_decode(struct bytes stored_key, uint64_t *ret_seq, struct bytes *ret_key);
+size_t tombstone_encode(uint64_t seq, struct bytes key, uint8_t out[TOMBSTONE_KEY_SIZE_MAX]);
+
+/* ---- space.c ---- */
+
+struct space {
+    uint64_t step;       /* as the options say, less on a small file system */
+    uint64_t reserve;    /* likewise */
+    uint64_t allocated;  /* bytes of the data file that the disk has promised */
+    bool unsupported;    /* the file system cannot promise: ask it for what is free */
+    uint64_t free_pages; /* at least so many pages can be taken from LMDB's free list */
+    uint64_t free_run;   /* the longest run of them */
+    /* Of the open batch; upper bounds, in bytes. */
+    uint64_t charged;
+    uint64_t charged_runs; /* of charged: what has to be contiguous */
+    uint64_t granted;
+    uint64_t row_pages; /* that rows may still dirty; UINT64_MAX: not known yet */
+    bool reserve_too;
+    bool tight; /* counts on LMDB's free list */
+};
+
+void space_open(struct journal *j, const struct journal_options *options);
+/* Before the batch's transaction: room for so many bytes of records and rows. */
+int space_begin(struct journal *j, uint64_t bytes, struct failure *failure);
+void space_end(struct journal *j, bool committed);
+/* An item of so many bytes, key included, put where the previous one was. */
+int space_charge_item(struct journal *j, uint64_t size, struct failure *failure);
+/* One put or removed anywhere in the state. */
+int space_charge_row(struct journal *j, uint64_t size, struct failure *failure);
+/* One removed from the journal's beginning. */
+int space_charge_removal(struct journal *j, uint64_t size, struct failure *failure);
+
+/* ---- struct journal ---- */
+
+struct journal {
+    char *directory;
+    int lock_fd;
+    enum journal_durability durability;
+    uint64_t map_size;
+    struct environment environment;
+    struct space space;
+    bool recovered;
+    bool new_epoch;
+
+    struct meta meta;   /* as committed, but head and bytes are those of the last record */
+    uint64_t meta_head; /* head in the stored meta row */
+
+    /* The open batch. */
+    MDB_txn *txn;
+    MDB_cursor *appender;
+    struct meta next; /* what meta becomes at commit */
+    bool meta_due;    /* the row has to be written */
+    int batch_error;  /* the transaction is dead: commit gives this */
+    uint64_t batches;
+
+    /* The writer's view. */
+    MDB_txn *view;
+    bool view_open;
+
+    /* Closing and reopening takes the gate for writing, everything that other threads do
+     * takes it for reading. readers_lock guards the list alone. */
+    pthread_rwlock_t gate;
+    pthread_mutex_t readers_lock;
+    struct journal_reader *readers;
+};
+
+/* open.c: after a failed commit. ERR_OK, or the journal is closed for good. */
+int journal_reopen(struct journal *j, struct failure *failure);
+/* reader.c: gives up the reader's transaction; the gate is held for writing. */
+void reader_detach(struct journal_reader *r);
+struct journal_reader *reader_following(const struct journal_reader *r);
+/* rebuild.c: checks everything, writes a new data file with what is whole, opens that. *m: the
+ * stored meta row, then the new one. The caller has locked the directory. */
+int journal_rebuild(struct environment *e, const char *directory, uint64_t map_size, uint64_t epoch,
+                    struct meta *m, struct failure *failure);
+
+/* ---- verify.c ---- */
+
+struct verify_options {
+    void (*problem)(void *context, uint64_t seq, const char *text);
+    void (*progress)(void *context, uint64_t done, uint64_t all);
+    void *context;
+};
+struct verify_findings {
+    struct journal_verify_report report;
+    uint64_t first_bad;      /* first record that is damaged or missing; 0: none */
+    uint64_t row_newest;     /* largest modified of any row */
+    uint64_t state_problems; /* of report.problems: those of rows and tombstones */
+};
+int verify_environment(const struct environment *e, const char *directory,
+                       const struct verify_options *options, struct verify_findings *ret_findings,
+                       struct failure *failure);
+
+#endif

@@ -1,0 +1,301 @@
+/*
+ * open.c - a journal's life: opened, marked as running, marked as cleanly
+ * stopped; opened again in place after a failed commit.
+ *
+ *   closed --open--> running (clean = false, synced) --close--> closed (clean = true, synced)
+ *                    running --commit fails--> reopen --> running
+ *                                                     --> shut: every call gives ERR_IO
+ *
+ * What a start finds decides what it does (docs/journal-format.md, "Starting"):
+ * only after a run in process mode that ended neither cleanly nor within this
+ * boot of the machine may LMDB's file be damaged, and records be lost.
+ */
+#define _GNU_SOURCE
+
+#include "journal/environment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int open_environment(struct journal *j, struct failure *failure)
+{
+    return environment_open(&j->environment, j->directory, 0, j->map_size, failure);
+}
+
+static int read_position(struct journal *j, struct meta *m, struct failure *failure)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return environment_failure(failure, rc, "read", j->directory);
+    int err = environment_position(&j->environment, txn, m, failure);
+    mdb_txn_abort(txn);
+    return err;
+}
+
+static int create(struct journal *j, uint64_t epoch, struct failure *failure)
+{
+    if (epoch == 0)
+        return failure_set(failure, ERR_INVALID, "a new journal needs an epoch");
+    struct meta m = {.epoch = epoch,
+                     .oldest = 1,
+                     .trimmed = 1,
+                     .clean = true,
+                     .durability = (uint8_t)j->durability};
+    int err = environment_create(&j->environment, j->directory, &m, failure);
+    if (err == ERR_OK)
+        err = directory_sync(j->directory, failure);
+    if (err == ERR_OK)
+        j->meta = m;
+    return err;
+}
+
+/* LMDB promises nothing after a power loss without syncs. */
+static bool may_be_damaged(const struct meta *m)
+{
+    char boot_id[BOOT_ID_SIZE];
+    journal_boot_id(boot_id);
+    return !m->clean && m->durability == JOURNAL_PROCESS && !boot_id_equal(boot_id, m->boot_id);
+}
+
+static int load(struct journal *j, uint64_t epoch, struct failure *failure)
+{
+    struct meta m;
+    int err = environment_load(&j->environment, j->directory, &m, failure);
+    if (err == ERR_NOT_FOUND)
+        return create(j, epoch, failure);
+    if (err != ERR_OK)
+        return err;
+    j->recovered = !m.clean;
+    if (may_be_damaged(&m)) {
+        err = journal_rebuild(&j->environment, j->directory, j->map_size, epoch, &m, failure);
+        if (err != ERR_OK)
+            return err;
+        j->new_epoch = true;
+    }
+    err = read_position(j, &m, failure);
+    if (err == ERR_OK)
+        j->meta = m;
+    return err;
+}
+
+/* Writes the meta row in a synced transaction of its own. */
+static int store_mark(struct journal *j, bool clean, struct failure *failure)
+{
+    struct meta m = j->meta;
+    m.clean = clean;
+    m.durability = (uint8_t)j->durability;
+    journal_boot_id(m.boot_id);
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(j->environment.lmdb, NULL, 0, &txn);
+    if (rc == 0)
+        rc = environment_meta_put(&j->environment, txn, &m);
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+        txn = NULL;
+    }
+    mdb_txn_abort(txn);
+    if (rc != 0)
+        return environment_failure(failure, rc, "mark the start in", j->directory);
+    j->meta = m;
+    j->meta_head = m.head;
+    return ERR_OK;
+}
+
+static int set_sync(struct journal *j, bool each_commit, struct failure *failure)
+{
+    int rc = mdb_env_set_flags(j->environment.lmdb, MDB_NOSYNC, each_commit ? 0 : 1);
+    return rc ? environment_failure(failure, rc, "set the durability of", j->directory) : ERR_OK;
+}
+
+static int init_locks(struct journal *j)
+{
+    pthread_rwlockattr_t attributes;
+    if (pthread_rwlockattr_init(&attributes) != 0)
+        return ERR_NO_MEMORY;
+    /* A reopen must not wait for ever behind readers that take turns. */
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    int rc = pthread_rwlock_init(&j->gate, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    if (rc != 0)
+        return ERR_NO_MEMORY;
+    if (pthread_mutex_init(&j->readers_lock, NULL) != 0) {
+        pthread_rwlock_destroy(&j->gate);
+        return ERR_NO_MEMORY;
+    }
+    return ERR_OK;
+}
+
+static int allocate(const struct journal_options *options, struct journal **ret_journal,
+                    struct failure *failure)
+{
+    struct journal *j = calloc(1, sizeof *j);
+    if (!j)
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    j->lock_fd = -1;
+    j->durability = options->durability ? options->durability : JOURNAL_POWER;
+    j->map_size = options->map_size_bytes ? options->map_size_bytes : MAP_SIZE_DEFAULT;
+    j->directory = strdup(options->directory);
+    if (!j->directory || init_locks(j) != ERR_OK) {
+        free(j->directory);
+        free(j);
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    }
+    *ret_journal = j;
+    return ERR_OK;
+}
+
+static void release(struct journal *j)
+{
+    environment_close(&j->environment);
+    directory_unlock(j->lock_fd);
+    pthread_rwlock_destroy(&j->gate);
+    pthread_mutex_destroy(&j->readers_lock);
+    free(j->directory);
+    free(j);
+}
+
+/* What an open that failed has put into a directory that was empty. */
+static void remove_beginnings(const char *directory)
+{
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    char path[4096];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (directory_path(directory, names[i], path, sizeof path))
+            (void)unlink(path);
+}
+
+static int start(struct journal *j, const struct journal_options *options, struct failure *failure)
+{
+    bool is_new = false;
+    int err = directory_prepare(j->directory, &is_new, failure);
+    if (err == ERR_OK)
+        err = directory_lock(j->directory, false, &j->lock_fd, failure);
+    if (err != ERR_OK)
+        return err;
+    err = open_environment(j, failure);
+    if (err == ERR_OK) {
+        int dead = 0;
+        mdb_reader_check(j->environment.lmdb, &dead);
+        err = load(j, options->epoch, failure);
+    }
+    if (err == ERR_OK)
+        err = store_mark(j, false, failure);
+    if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
+        err = set_sync(j, false, failure);
+    if (err == ERR_OK)
+        space_open(j, options);
+    if (err != ERR_OK && is_new) {
+        environment_close(&j->environment);
+        remove_beginnings(j->directory);
+    }
+    return err;
+}
+
+int journal_open(const struct journal_options *options, struct journal **ret_journal,
+                 struct failure *failure)
+{
+    if (!options->directory || !options->directory[0])
+        return failure_set(failure, ERR_INVALID, "no journal directory is given");
+    if (options->durability != 0 && options->durability != JOURNAL_POWER &&
+        options->durability != JOURNAL_PROCESS)
+        return failure_set(failure, ERR_INVALID, "unknown durability %d", (int)options->durability);
+    struct journal *j = NULL;
+    int err = allocate(options, &j, failure);
+    if (err != ERR_OK)
+        return err;
+    err = start(j, options, failure);
+    if (err != ERR_OK) {
+        release(j);
+        return err;
+    }
+    *ret_journal = j;
+    return ERR_OK;
+}
+
+void journal_close(struct journal *j)
+{
+    if (!j)
+        return;
+    journal_batch_abort(j);
+    mdb_txn_abort(j->view);
+    for (struct journal_reader *r = j->readers; r; r = reader_following(r))
+        reader_detach(r);
+    if (j->environment.lmdb) {
+        /* The mark goes to the disk after all that it vouches for: LMDB syncs the file before it
+         * writes the page that makes a commit valid. If it fails, the next start knows. */
+        if (set_sync(j, true, NULL) == ERR_OK && mdb_env_sync(j->environment.lmdb, 1) == 0)
+            (void)store_mark(j, true, NULL);
+    }
+    release(j);
+}
+
+void journal_status(const struct journal *j, struct journal_status *ret_status)
+{
+    uint64_t used = j->environment.lmdb ? environment_used(&j->environment) : 0;
+    *ret_status = (struct journal_status){
+        .epoch = j->meta.epoch,
+        .head = j->meta.head,
+        .oldest = j->meta.oldest,
+        .applied = j->meta.applied,
+        .records_bytes = j->meta.bytes,
+        .file_bytes = used,
+        .allocated_bytes = j->space.allocated > used ? j->space.allocated : used,
+        .recovered = j->recovered,
+        .new_epoch = j->new_epoch,
+    };
+}
+
+int journal_sync(struct journal *j, struct failure *failure)
+{
+    int rc = EIO;
+    pthread_rwlock_rdlock(&j->gate);
+    if (j->environment.lmdb)
+        rc = mdb_env_sync(j->environment.lmdb, 1);
+    pthread_rwlock_unlock(&j->gate);
+    return rc ? environment_failure(failure, rc, "sync the journal in", j->directory) : ERR_OK;
+}
+
+/* With the gate held for writing. */
+static int reopen_environment(struct journal *j, struct failure *failure)
+{
+    mdb_txn_abort(j->view);
+    j->view = NULL;
+    j->view_open = false;
+    for (struct journal_reader *r = j->readers; r; r = reader_following(r))
+        reader_detach(r);
+    environment_close(&j->environment);
+
+    struct meta m;
+    int err = open_environment(j, failure);
+    if (err == ERR_OK)
+        err = environment_load(&j->environment, j->directory, &m, failure);
+    uint64_t stored_head = err == ERR_OK ? m.head : 0;
+    if (err == ERR_OK)
+        err = read_position(j, &m, failure);
+    if (err == ERR_OK && (m.head != j->meta.head || m.epoch != j->meta.epoch))
+        err =
+            failure_set(failure, ERR_IO, "the head of the journal in %s is %llu, not %llu",
+                        j->directory, (unsigned long long)m.head, (unsigned long long)j->meta.head);
+    if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
+        err = set_sync(j, false, failure);
+    if (err != ERR_OK) {
+        environment_close(&j->environment);
+        return err;
+    }
+    j->meta_head = stored_head;
+    j->space.free_pages = 0;
+    j->space.free_run = 0;
+    return ERR_OK;
+}
+
+int journal_reopen(struct journal *j, struct failure *failure)
+{
+    pthread_rwlock_wrlock(&j->gate);
+    pthread_mutex_lock(&j->readers_lock);
+    int err = reopen_environment(j, failure);
+    pthread_mutex_unlock(&j->readers_lock);
+    pthread_rwlock_unlock(&j->gate);
+    return err;
+}

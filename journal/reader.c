@@ -1,0 +1,316 @@
+/*
+ * reader.c - views of threads other than the writer.
+ *
+ * 1. From begin to end a reader holds the journal's gate for reading: the
+ *    environment cannot be closed under an open view.
+ * 2. Between views the transaction is kept, reset, for the next begin; a reopen
+ *    takes it away, and begin makes a new one.
+ * 3. What next and next_row hand out has been checked: CRC, place, order.
+ */
+#define _GNU_SOURCE
+
+#include "journal/environment.h"
+
+#include <stdlib.h>
+
+#include "protocol/record.h"
+
+struct journal_reader {
+    struct journal *journal;
+    struct journal_reader *next;
+    MDB_txn *txn;
+    MDB_cursor *records;
+    MDB_cursor *rows;
+    struct journal_view view;
+    bool open;
+    bool seek_due;        /* records does not stand before next_seq */
+    bool records_renewed; /* the cursors belong to this view */
+    bool rows_renewed;
+    uint64_t next_seq; /* 0: no seek yet */
+    bool row_waits;    /* rows stands at a row that was not handed out yet */
+    size_t prefix_size;
+    uint8_t prefix[LIMIT_KEY_SIZE];
+};
+
+struct journal_reader *reader_following(const struct journal_reader *r)
+{
+    return r->next;
+}
+
+void reader_detach(struct journal_reader *r)
+{
+    mdb_cursor_close(r->records);
+    mdb_cursor_close(r->rows);
+    mdb_txn_abort(r->txn);
+    r->records = NULL;
+    r->rows = NULL;
+    r->txn = NULL;
+}
+
+int journal_reader_open(struct journal *j, struct journal_reader **ret_reader,
+                        struct failure *failure)
+{
+    struct journal_reader *r = calloc(1, sizeof *r);
+    if (!r)
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    r->journal = j;
+    pthread_mutex_lock(&j->readers_lock);
+    r->next = j->readers;
+    j->readers = r;
+    pthread_mutex_unlock(&j->readers_lock);
+    *ret_reader = r;
+    return ERR_OK;
+}
+
+void journal_reader_close(struct journal_reader *r)
+{
+    if (!r)
+        return;
+    struct journal *j = r->journal;
+    journal_reader_end(r);
+    /* The gate first, as a reopen does. */
+    pthread_rwlock_rdlock(&j->gate);
+    pthread_mutex_lock(&j->readers_lock);
+    for (struct journal_reader **link = &j->readers; *link; link = &(*link)->next)
+        if (*link == r) {
+            *link = r->next;
+            break;
+        }
+    reader_detach(r);
+    pthread_mutex_unlock(&j->readers_lock);
+    pthread_rwlock_unlock(&j->gate);
+    free(r);
+}
+
+static int read_failure(const struct journal_reader *r, int rc, struct failure *failure)
+{
+    return environment_failure(failure, rc, "read the journal in", r->journal->directory);
+}
+
+static int load_view(struct journal_reader *r, struct failure *failure)
+{
+    struct journal *j = r->journal;
+    struct meta m;
+    uint64_t head = 0;
+    int rc = r->txn ? mdb_txn_renew(r->txn)
+                    : mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &r->txn);
+    if (rc != 0)
+        return read_failure(r, rc, failure);
+    int err = environment_meta_get(&j->environment, r->txn, j->directory, &m, failure);
+    if (err == ERR_OK) {
+        rc = environment_last_seq(&j->environment, r->txn, &head);
+        if (rc != 0)
+            err = read_failure(r, rc, failure);
+        else if (head < m.head)
+            err = failure_set(failure, ERR_CORRUPT, "record %llu is missing",
+                              (unsigned long long)m.head);
+    }
+    if (err != ERR_OK) {
+        mdb_txn_reset(r->txn);
+        return err;
+    }
+    r->view = (struct journal_view){
+        .epoch = m.epoch, .head = head, .oldest = m.oldest, .applied = m.applied};
+    return ERR_OK;
+}
+
+int journal_reader_begin(struct journal_reader *r, struct journal_view *ret_view,
+                         struct failure *failure)
+{
+    struct journal *j = r->journal;
+    if (r->open)
+        return failure_set(failure, ERR_INTERNAL, "this reader has a view open already");
+    pthread_rwlock_rdlock(&j->gate);
+    int err = j->environment.lmdb
+                  ? load_view(r, failure)
+                  : failure_set(failure, ERR_IO, "the journal in %s is closed", j->directory);
+    if (err != ERR_OK) {
+        pthread_rwlock_unlock(&j->gate);
+        return err;
+    }
+    r->open = true;
+    r->records_renewed = false;
+    r->rows_renewed = false;
+    r->next_seq = 0;
+    r->row_waits = false;
+    *ret_view = r->view;
+    return ERR_OK;
+}
+
+void journal_reader_end(struct journal_reader *r)
+{
+    if (!r->open)
+        return;
+    r->open = false;
+    mdb_txn_reset(r->txn);
+    pthread_rwlock_unlock(&r->journal->gate);
+}
+
+/* Makes *cursor one of this view's transaction. */
+static int renew_cursor(struct journal_reader *r, MDB_dbi database, MDB_cursor **cursor,
+                        bool *renewed)
+{
+    int rc = 0;
+    if (!*cursor)
+        rc = mdb_cursor_open(r->txn, database, cursor);
+    else if (!*renewed)
+        rc = mdb_cursor_renew(r->txn, *cursor);
+    *renewed = rc == 0;
+    return rc;
+}
+
+static int not_open(struct failure *failure)
+{
+    return failure_set(failure, ERR_INTERNAL, "this reader has no view open");
+}
+
+static int check_record(uint64_t seq, MDB_val record, struct failure *failure)
+{
+    struct record_header header;
+    int err = record_check(bytes_of(record), &header);
+    if (err != ERR_OK)
+        return failure_set(failure, err, "record %llu is damaged: %s", (unsigned long long)seq,
+                           error_text(err));
+    if (header.seq != seq || header.size != record.mv_size)
+        return failure_set(failure, ERR_CORRUPT, "record %llu is found in the place of %llu",
+                           (unsigned long long)header.seq, (unsigned long long)seq);
+    return ERR_OK;
+}
+
+static int missing(uint64_t seq, struct failure *failure)
+{
+    return failure_set(failure, ERR_CORRUPT, "record %llu is missing", (unsigned long long)seq);
+}
+
+static int check_compacted(const struct journal_reader *r, uint64_t seq, struct failure *failure)
+{
+    if (seq >= r->view.oldest)
+        return ERR_OK;
+    return failure_set(failure, ERR_COMPACTED, "record %llu is compacted: the oldest is %llu",
+                       (unsigned long long)seq, (unsigned long long)r->view.oldest);
+}
+
+int journal_reader_get(struct journal_reader *r, uint64_t seq, struct bytes *ret_record,
+                       struct failure *failure)
+{
+    if (!r->open)
+        return not_open(failure);
+    int err = check_compacted(r, seq, failure);
+    if (err != ERR_OK)
+        return err;
+    if (seq > r->view.head)
+        return failure_set(failure, ERR_NOT_FOUND, "record %llu is beyond the head, %llu",
+                           (unsigned long long)seq, (unsigned long long)r->view.head);
+    uint8_t seq_key[SEQ_KEY_SIZE];
+    seq_key_store(seq_key, seq);
+    MDB_val key = {sizeof seq_key, seq_key};
+    MDB_val record;
+    int rc = mdb_get(r->txn, r->journal->environment.journal, &key, &record);
+    if (rc != 0)
+        return rc == MDB_NOTFOUND ? missing(seq, failure) : read_failure(r, rc, failure);
+    err = check_record(seq, record, failure);
+    if (err == ERR_OK)
+        *ret_record = bytes_of(record);
+    return err;
+}
+
+int journal_reader_seek(struct journal_reader *r, uint64_t seq, struct failure *failure)
+{
+    if (!r->open)
+        return not_open(failure);
+    int err = check_compacted(r, seq, failure);
+    if (err != ERR_OK)
+        return err;
+    int rc = renew_cursor(r, r->journal->environment.journal, &r->records, &r->records_renewed);
+    if (rc != 0)
+        return read_failure(r, rc, failure);
+    r->next_seq = seq;
+    r->seek_due = true;
+    return ERR_OK;
+}
+
+int journal_reader_next(struct journal_reader *r, uint64_t *ret_seq, struct bytes *ret_record,
+                        struct failure *failure)
+{
+    if (!r->open || r->next_seq == 0)
+        return not_open(failure);
+    uint64_t seq = r->next_seq;
+    if (seq > r->view.head)
+        return failure_set(failure, ERR_NOT_FOUND, "the head has been passed");
+    uint8_t seq_key[SEQ_KEY_SIZE];
+    seq_key_store(seq_key, seq);
+    MDB_val key = {sizeof seq_key, seq_key};
+    MDB_val record;
+    int rc = mdb_cursor_get(r->records, &key, &record, r->seek_due ? MDB_SET_KEY : MDB_NEXT);
+    r->seek_due = true; /* unless this one is whole */
+    if (rc != 0)
+        return rc == MDB_NOTFOUND ? missing(seq, failure) : read_failure(r, rc, failure);
+    if (key.mv_size != SEQ_KEY_SIZE || seq_key_load(key.mv_data) != seq)
+        return missing(seq, failure);
+    int err = check_record(seq, record, failure);
+    if (err != ERR_OK)
+        return err;
+    r->seek_due = false;
+    r->next_seq = seq + 1;
+    *ret_seq = seq;
+    *ret_record = bytes_of(record);
+    return ERR_OK;
+}
+
+int journal_reader_rows(struct journal_reader *r, struct bytes prefix, struct bytes after,
+                        struct failure *failure)
+{
+    if (!r->open)
+        return not_open(failure);
+    if (prefix.size > LIMIT_KEY_SIZE || after.size > LIMIT_KEY_SIZE)
+        return failure_set(failure, ERR_INVALID, "a prefix or key is longer than %d bytes",
+                           LIMIT_KEY_SIZE);
+    int rc = renew_cursor(r, r->journal->environment.state, &r->rows, &r->rows_renewed);
+    if (rc != 0)
+        return read_failure(r, rc, failure);
+    /* Before the prefix nothing matches: start there, if after is not beyond. */
+    bool beyond = after.size > 0 && bytes_compare(after, prefix) >= 0;
+    struct bytes from = beyond ? after : prefix;
+    MDB_val key = value_of(from);
+    MDB_val stored;
+    rc = mdb_cursor_get(r->rows, &key, &stored, from.size ? MDB_SET_RANGE : MDB_FIRST);
+    if (rc == 0 && beyond && bytes_equal(bytes_of(key), after))
+        rc = mdb_cursor_get(r->rows, &key, &stored, MDB_NEXT);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return read_failure(r, rc, failure);
+    r->row_waits = rc == 0;
+    r->prefix_size = prefix.size;
+    if (prefix.size)
+        memcpy(r->prefix, prefix.data, prefix.size);
+    return ERR_OK;
+}
+
+int journal_reader_next_row(struct journal_reader *r, struct bytes *ret_key,
+                            struct state_row *ret_row, struct failure *failure)
+{
+    if (!r->open || !r->rows_renewed)
+        return not_open(failure);
+    MDB_val key;
+    MDB_val stored;
+    int rc = r->row_waits ? mdb_cursor_get(r->rows, &key, &stored, MDB_GET_CURRENT) : MDB_NOTFOUND;
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return read_failure(r, rc, failure);
+    if (rc == MDB_NOTFOUND || key.mv_size < r->prefix_size ||
+        memcmp(key.mv_data, r->prefix, r->prefix_size) != 0) {
+        r->row_waits = false;
+        return failure_set(failure, ERR_NOT_FOUND, "no further row");
+    }
+    struct state_row row;
+    char text[128];
+    if (row_decode(bytes_of(key), bytes_of(stored), &row) != ERR_OK)
+        return failure_set(failure, ERR_CORRUPT, "the row of key %s is damaged",
+                           key_text(bytes_of(key), text, sizeof text));
+    *ret_key = bytes_of(key);
+    *ret_row = row;
+    MDB_val following;
+    rc = mdb_cursor_get(r->rows, &following, &stored, MDB_NEXT);
+    r->row_waits = rc == 0;
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return read_failure(r, rc, failure);
+    return ERR_OK;
+}

@@ -1,0 +1,194 @@
+/*
+ * rows.c - the state's rows, the tombstones of deleted ones, and the writer's
+ * own view of them. Layouts: docs/journal-format.md.
+ *
+ * 1. A row's CRC covers its key: a row under a wrong key is found out.
+ * 2. A row is replaced only by one of a later change.
+ * 3. Where a row says deleted, there is a tombstone of its seq and key; not the
+ *    other way round: the tombstone of a key that lives again stays until
+ *    compaction passes it.
+ */
+#define _GNU_SOURCE
+
+#include "journal/environment.h"
+#include "protocol/crc32c.h"
+
+enum {
+    AT_CRC = 0,
+    AT_FORMAT = 4,
+    AT_FLAGS = 5,
+    AT_CREATED = 8,
+    AT_MODIFIED = 16,
+    AT_VERSION = 24,
+};
+enum { ROW_FLAG_DELETED = 1 };
+
+static uint32_t row_crc(struct bytes key, const uint8_t *header, struct bytes value)
+{
+    uint32_t crc = crc32c(0, key.data, key.size);
+    crc = crc32c(crc, header + AT_FORMAT, ROW_HEADER_SIZE - AT_FORMAT);
+    return crc32c(crc, value.data, value.size);
+}
+
+void row_header_encode(struct bytes key, const struct state_row *row, uint8_t out[ROW_HEADER_SIZE])
+{
+    struct bytes value = row->deleted ? (struct bytes){NULL, 0} : row->value;
+    memset(out, 0, ROW_HEADER_SIZE);
+    out[AT_FORMAT] = ROW_FORMAT;
+    out[AT_FLAGS] = row->deleted ? ROW_FLAG_DELETED : 0;
+    wire_store_u64(out + AT_CREATED, row->created);
+    wire_store_u64(out + AT_MODIFIED, row->modified);
+    wire_store_u64(out + AT_VERSION, row->version);
+    wire_store_u32(out + AT_CRC, row_crc(key, out, value));
+}
+
+int row_decode(struct bytes key, struct bytes stored, struct state_row *ret_row)
+{
+    if (stored.size < ROW_HEADER_SIZE)
+        return ERR_CORRUPT;
+    const uint8_t *p = stored.data;
+    struct bytes value = {p + ROW_HEADER_SIZE, stored.size - ROW_HEADER_SIZE};
+    if (p[AT_FORMAT] != ROW_FORMAT || wire_load_u32(p + AT_CRC) != row_crc(key, p, value))
+        return ERR_CORRUPT;
+    *ret_row = (struct state_row){
+        .created = wire_load_u64(p + AT_CREATED),
+        .modified = wire_load_u64(p + AT_MODIFIED),
+        .version = wire_load_u64(p + AT_VERSION),
+        .deleted = (p[AT_FLAGS] & ROW_FLAG_DELETED) != 0,
+        .value = value,
+    };
+    return ERR_OK;
+}
+
+const char *key_text(struct bytes key, char *out, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t n = 0;
+    for (size_t i = 0; i < key.size; i++) {
+        uint8_t c = key.data[i];
+        bool plain = c >= 0x20 && c != 0x7f && c != '\\';
+        if (n + (plain ? 1 : 4) + 1 > size)
+            break;
+        if (plain) {
+            out[n++] = (char)c;
+        } else {
+            out[n++] = '\\';
+            out[n++] = 'x';
+            out[n++] = digits[c >> 4];
+            out[n++] = digits[c & 15];
+        }
+    }
+    out[n] = '\0';
+    return out;
+}
+
+size_t tombstone_encode(uint64_t seq, struct bytes key, uint8_t out[TOMBSTONE_KEY_SIZE_MAX])
+{
+    seq_key_store(out, seq);
+    memcpy(out + SEQ_KEY_SIZE, key.data, key.size);
+    return SEQ_KEY_SIZE + key.size;
+}
+
+bool tombstone_decode(struct bytes stored_key, uint64_t *ret_seq, struct bytes *ret_key)
+{
+    if (stored_key.size <= SEQ_KEY_SIZE || stored_key.size > TOMBSTONE_KEY_SIZE_MAX)
+        return false;
+    *ret_seq = seq_key_load(stored_key.data);
+    *ret_key = (struct bytes){stored_key.data + SEQ_KEY_SIZE, stored_key.size - SEQ_KEY_SIZE};
+    return true;
+}
+
+static int tombstone_put(const struct environment *e, MDB_txn *txn, uint64_t seq, struct bytes key)
+{
+    uint8_t buffer[TOMBSTONE_KEY_SIZE_MAX];
+    MDB_val stored_key = {tombstone_encode(seq, key, buffer), buffer};
+    MDB_val nothing = {0, NULL};
+    return mdb_put(txn, e->tombstones, &stored_key, &nothing, 0);
+}
+
+int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
+            const struct state_row *row)
+{
+    size_t value_size = row->deleted ? 0 : row->value.size;
+    MDB_val stored_key = value_of(key);
+    MDB_val stored = {ROW_HEADER_SIZE + value_size, NULL};
+    int rc = mdb_put(txn, e->state, &stored_key, &stored, MDB_RESERVE);
+    if (rc != 0)
+        return rc;
+    row_header_encode(key, row, stored.mv_data);
+    if (value_size)
+        memcpy((uint8_t *)stored.mv_data + ROW_HEADER_SIZE, row->value.data, value_size);
+    return row->deleted ? tombstone_put(e, txn, row->modified, key) : 0;
+}
+
+/* ---- the writer's view ---- */
+
+int journal_view_begin(struct journal *j, struct failure *failure)
+{
+    if (!j->environment.lmdb)
+        return failure_set(failure, ERR_IO, "the journal in %s is closed", j->directory);
+    if (j->view_open)
+        return failure_set(failure, ERR_INTERNAL, "a view of the state is open already");
+    int rc = j->view ? mdb_txn_renew(j->view)
+                     : mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &j->view);
+    if (rc != 0)
+        return environment_failure(failure, rc, "read the state in", j->directory);
+    j->view_open = true;
+    return ERR_OK;
+}
+
+void journal_view_end(struct journal *j)
+{
+    if (j->view_open)
+        mdb_txn_reset(j->view);
+    j->view_open = false;
+}
+
+int journal_state_get(struct journal *j, struct bytes key, struct state_row *ret_row)
+{
+    if (!j->view_open)
+        return j->environment.lmdb ? ERR_INTERNAL : ERR_IO;
+    if (key.size == 0 || key.size > LIMIT_KEY_SIZE)
+        return ERR_NOT_FOUND;
+    MDB_val stored_key = value_of(key);
+    MDB_val stored;
+    int rc = mdb_get(j->view, j->environment.state, &stored_key, &stored);
+    return rc ? environment_error(rc) : row_decode(key, bytes_of(stored), ret_row);
+}
+
+/* ---- rows of a batch ---- */
+
+int journal_batch_put_row(struct journal *j, struct bytes key, const struct state_row *row,
+                          struct failure *failure)
+{
+    char text[128];
+    if (!j->txn || key.size == 0 || key.size > LIMIT_KEY_SIZE)
+        return failure_set(failure, ERR_INTERNAL, "a row without a batch or a key");
+    if (j->batch_error)
+        return failure_set(failure, j->batch_error, "the batch has failed already");
+
+    MDB_val stored_key = value_of(key);
+    MDB_val stored;
+    int rc = mdb_get(j->txn, j->environment.state, &stored_key, &stored);
+    if (rc == 0) {
+        struct state_row present;
+        if (row_decode(key, bytes_of(stored), &present) != ERR_OK)
+            return failure_set(failure, ERR_CORRUPT, "the row of key %s is damaged",
+                               key_text(key, text, sizeof text));
+        if (present.modified >= row->modified)
+            return ERR_OK;
+    } else if (rc != MDB_NOTFOUND) {
+        return environment_failure(failure, rc, "read the state in", j->directory);
+    }
+
+    size_t size = key.size + ROW_HEADER_SIZE + (row->deleted ? 0 : row->value.size);
+    int err = space_charge_row(j, size, failure);
+    if (err == ERR_OK && row->deleted)
+        err = space_charge_row(j, SEQ_KEY_SIZE + key.size, failure);
+    if (err != ERR_OK)
+        return j->batch_error = err;
+    rc = row_put(&j->environment, j->txn, key, row);
+    if (rc != 0)
+        return j->batch_error = environment_failure(failure, rc, "write a row to", j->directory);
+    return ERR_OK;
+}

@@ -15,8 +15,7 @@ enum { CONFIG_LISTEN_MAX = 8, CONFIG_PATH_SIZE = 4096 };
 struct config {
     struct endpoint listen[CONFIG_LISTEN_MAX];
     size_t listen_count;
-    bool
-        listen_in_tmp; /* the default endpoint in a folder of /tmp that has to be made and checked */
+    bool listen_in_tmp; /* the default in /tmp, in a folder that has to be made and checked */
     bool allow_remote;
     char data[CONFIG_PATH_SIZE];
     bool data_default; /* folders above it are made too */

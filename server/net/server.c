@@ -110,6 +110,7 @@ static int restore(struct server *s, const struct journal_status *status, struct
     if (err != ERR_OK)
         return err;
     err = journal_reader_begin(reader, &view, failure);
+    bool begun = err == ERR_OK;
     if (err == ERR_OK)
         err = journal_reader_seek(reader, status->applied + 1, failure);
     while (err == ERR_OK) {
@@ -123,6 +124,8 @@ static int restore(struct server *s, const struct journal_status *status, struct
             failure_set(failure, err, "record %llu of %s cannot be applied: %s",
                         (unsigned long long)seq, s->config->data, error_text(err));
     }
+    if (begun)
+        journal_reader_end(reader);
     journal_reader_close(reader);
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }

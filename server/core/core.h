@@ -1,0 +1,141 @@
+/*
+ * core.h - the pure middle of vigild: requests in; replies, records and stream
+ * messages out. No I/O, no clock, no thread, no randomness of its own: those
+ * come in as arguments and through struct core_source.
+ *
+ * One turn of the server:
+ *
+ *   core_batch_begin -> core_request ... -> [records committed by the caller]
+ *        -> core_batch_commit -> core_publish, core_reply_at ...
+ *        or core_batch_abort  -> core_reply_at ... (errors only)
+ *
+ * Invariants:
+ *  1. Nothing of a batch is visible outside (replies, streams) before
+ *     core_batch_commit; core_batch_abort leaves the state as it was at begin.
+ *  2. Each request message gets exactly one reply message, in order.
+ *  3. Matching and prev are decided at publishing; a bookmark's head and last
+ *     are those of the last completely published batch.
+ *  4. Every table is bounded by struct core_limits; beyond it ERR_LIMIT.
+ */
+#ifndef VIGIL_SERVER_CORE_CORE_H
+#define VIGIL_SERVER_CORE_CORE_H
+
+#include "journal/journal.h" /* struct state_row */
+#include "protocol/limits.h"
+#include "protocol/wire.h"
+
+/* What the core reads and draws from outside. */
+struct core_source {
+    void *context;
+    /* The checkpointed row of a key: ERR_OK, ERR_NOT_FOUND, or an error that the
+     * request then gets. The value stays valid until the next call. */
+    int (*state_get)(void *context, struct bytes key, struct state_row *ret_row);
+    /* Fills size bytes with unpredictable ones (topics). */
+    void (*random)(void *context, uint8_t *out, size_t size);
+};
+
+/* 0 in any field: the default of protocol/limits.h. */
+struct core_limits {
+    uint32_t value_size_max;
+    uint32_t message_size_max;
+    uint32_t streams_max;
+    uint32_t streams_per_peer_max;
+    uint32_t peers_max;
+    /* When the overlay is frozen and written to the state. */
+    uint32_t checkpoint_keys;    /* default 65536 */
+    uint64_t checkpoint_bytes;   /* of keys and values; default 32 MiB */
+    uint64_t checkpoint_records; /* records since applied; default 200000 */
+};
+
+/* What hello tells besides the limits; texts are copied. */
+struct core_identity {
+    uint64_t epoch;
+    uint64_t incarnation;
+    const char *server;        /* "vigild 0.1.0" */
+    const char *stream_suffix; /* ".stream" */
+    const char *replay_suffix;
+    const uint16_t (*ports)[3]; /* port, stream port, replay port */
+    size_t ports_count;
+};
+
+struct core;
+
+/* head, oldest, applied as the journal has them. ERR_OK, ERR_NO_MEMORY. */
+int core_new(const struct core_source *source, const struct core_limits *limits,
+             const struct core_identity *identity, uint64_t head, uint64_t oldest, uint64_t applied,
+             struct core **ret_core);
+void core_free(struct core *core);
+/* At start: the effect of each record after applied, in order. Of one up to applied only the time
+ * is taken: hand over the one at head, too, so that time does not fall. ERR_OK, ERR_NO_MEMORY,
+ * ERR_CORRUPT, ERR_FOREIGN, or state_get's error. */
+int core_restore(struct core *core, struct bytes record);
+
+/* ---- a batch ---- */
+
+/* time_us: wall clock for the records (the core keeps it from falling); now_ms: a clock that never
+ * steps. */
+void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms);
+/* Applies one request message; never fails for what the message holds. peer:
+ * the routing id, up to 255 bytes. ERR_OK or ERR_NO_MEMORY (then: abort; also
+ * what a batch gets that goes on after core_batch_full). */
+int core_request(struct core *core, struct bytes peer, struct bytes message);
+/* True when the batch should take no more. */
+bool core_batch_full(const struct core *core);
+size_t core_batch_record_count(const struct core *core);
+/* Valid until the next core_request or core_batch_begin. */
+struct bytes core_batch_record_at(const struct core *core, size_t i);
+size_t core_batch_record_bytes(const struct core *core);
+/* The records are durable. */
+void core_batch_commit(struct core *core);
+/* They are not: every request of the batch gets code and text. */
+void core_batch_abort(struct core *core, int code, const char *text);
+size_t core_reply_count(const struct core *core);
+void core_reply_at(const struct core *core, size_t i, struct bytes *ret_peer,
+                   struct bytes *ret_message); /* valid until the next begin */
+/* status is answered by the caller's figures: called within core_request. */
+void core_on_status(struct core *core, void (*status)(void *context, struct wire_buffer *map),
+                    void *context);
+
+/* ---- streams ---- */
+
+/* emit gets one whole stream message; its bytes are valid during the call. */
+typedef void core_emit(void *context, struct bytes message);
+/* Publishes the records of the batch just committed, in seq order, coalesced per stream. Before the
+ * next core_batch_begin or core_tick. */
+void core_publish(struct core *core, core_emit *emit, void *context);
+/* A subscription notice's topic arrived: a known one is answered at the next core_tick. */
+void core_subscribed(struct core *core, struct bytes topic);
+/* Bookmarks that are due, leases that ended. Not within a batch; once a turn. Returns ms until it
+ * wants to be called again. */
+uint32_t core_tick(struct core *core, uint64_t now_ms, core_emit *emit, void *context);
+
+/* ---- checkpoint and compaction ---- */
+
+/* Rows to write with this batch, at most rows_max: calls put for each. Progress counts at
+ * core_batch_commit (or core_checkpoint_confirm outside of a batch), and is taken back by
+ * core_batch_abort. Returns put's error, if any. *ret_applied: set applied to this with the same
+ * batch (0: not yet). */
+int core_checkpoint_slice(struct core *core, uint32_t rows_max,
+                          int (*put)(void *context, struct bytes key, const struct state_row *row),
+                          void *context, uint64_t *ret_applied);
+/* Outside of a batch: the rows of the last slice are durable. A slice that was not confirmed is
+ * handed out again by the next one. */
+void core_checkpoint_confirm(struct core *core);
+/* Rows waiting in a frozen overlay (0: no checkpoint under way). */
+size_t core_checkpoint_pending(const struct core *core);
+/* Starts one now, if anything changed since the last (clean stop, compaction that is blocked). */
+void core_checkpoint_start(struct core *core);
+/* What a compact request asked for; 0: nothing. */
+uint64_t core_compact_target(const struct core *core);
+/* After the journal moved: goes into replies and bookmarks. */
+void core_set_oldest(struct core *core, uint64_t oldest);
+
+/* ---- figures for status ---- */
+struct core_figures {
+    uint64_t head, oldest, applied;
+    uint64_t streams, peers, overlay_keys, overlay_bytes;
+    uint64_t requests, mutations, records_published, stream_messages, bookmarks;
+};
+void core_figures(const struct core *core, struct core_figures *ret_figures);
+
+#endif

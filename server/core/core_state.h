@@ -1,0 +1,255 @@
+/*
+ * core_state.h - what struct core is made of, and the functions by which its
+ * files call each other. Only server/core includes it.
+ *
+ *   core.c         life, restore, figures
+ *   batch.c        a batch: begin, messages, replies, commit, abort
+ *   apply.c        one request: dispatch, and the ops that only answer
+ *   key_state.c    what a key is, and how a change becomes a record
+ *   mutate.c       put, delete, incr
+ *   transaction.c  txn
+ *   read.c         get, get_many
+ *   streams.c      stream_open, stream_renew, stream_close
+ *   publish.c      records to streams
+ *   bookmark.c     the tick
+ *   overlay, undo, checkpoint, stream_table, pattern_index, lease, table, key_hash: the parts
+ *
+ * Threads: none of its own; a core belongs to one thread at a time.
+ */
+#ifndef VIGIL_SERVER_CORE_CORE_STATE_H
+#define VIGIL_SERVER_CORE_CORE_STATE_H
+
+#include "protocol/message.h"
+#include "protocol/record.h"
+#include "protocol/record_view.h"
+#include "protocol/stream_message.h"
+#include "protocol/value.h"
+#include "server/core/checkpoint.h"
+#include "server/core/core.h"
+#include "server/core/lease.h"
+#include "server/core/overlay.h"
+#include "server/core/stream_table.h"
+#include "server/core/undo.h"
+
+enum {
+    /* What a reply needs that says no more than that something failed, or where a mutation went. */
+    REPLY_RESERVE = REPLY_HEADER_SIZE + 2 + LIMIT_ERROR_TEXT,
+    STATUS_SIZE_MAX = 64 << 10,
+    IDENTITY_TEXT_MAX = 255,
+    IDENTITY_PORTS_MAX = 64
+};
+
+/* ---- a batch ---- */
+
+struct reply_place {
+    size_t begin; /* within replies */
+    size_t size;
+    size_t peer_at; /* within peers */
+    size_t peer_size;
+};
+
+struct batch {
+    bool is_open;
+    bool is_published; /* or there is nothing to publish */
+    bool replies_lost; /* no memory was left to tell each request: one short message for all */
+    uint64_t number;
+    uint64_t time_us;
+    uint64_t first_seq;
+    uint64_t last_seq; /* seq of the newest record, this batch's included */
+    uint64_t compact_target;
+    size_t requests;
+    uint64_t mutations;
+    struct wire_buffer records; /* one after another */
+    size_t *record_ends;
+    size_t record_count;
+    size_t record_capacity;
+    uint64_t *key_hashes; /* of each change of each record, for publishing */
+    size_t key_hash_count;
+    size_t key_hash_capacity;
+    struct wire_buffer replies;
+    struct wire_buffer peers;
+    struct reply_place *places;
+    size_t place_count;
+    size_t place_capacity;
+};
+
+/* One request while it is applied. */
+struct request {
+    struct request_header header;
+    struct wire_reader body;
+    uint64_t session;
+    struct bytes peer;
+    size_t budget;      /* bytes that its whole reply may take */
+    uint64_t error_seq; /* of a CONFLICT */
+    char text[LIMIT_ERROR_TEXT + 1];
+};
+
+/* ---- transactions ---- */
+
+/* A key that the transaction wrote. */
+struct txn_key {
+    struct bytes key;
+    uint64_t hash;
+    bool was_present;
+    bool is_present;
+    struct key_meta before;
+    struct bytes value; /* if present: of the request, or number */
+    uint8_t number[VALUE_INTEGER_SIZE_MAX];
+};
+
+struct txn_state {
+    struct txn_key *keys;
+    size_t count;
+    size_t capacity;
+    struct table table;
+};
+
+/* ---- publishing ---- */
+
+struct pending {
+    struct wire_buffer message; /* never more than LIMIT_STREAM_MESSAGE_SIZE, never reallocated */
+    struct stream *stream;
+    uint16_t count;
+    struct pending *next;
+};
+
+struct view_match {
+    struct change_span span;
+    uint32_t next; /* 1 + the number of the stream's next; 0: none */
+};
+
+struct publisher {
+    uint64_t head; /* of the last completely published batch */
+    uint64_t mark;
+    struct stream *first_matched;
+    struct stream *last_matched;
+    struct view_match *matches;
+    size_t match_count;
+    size_t match_capacity;
+    struct pending *unused;
+    struct pending *first_pending;
+    struct pending *last_pending;
+    size_t pending_allocated;
+    struct wire_buffer view;
+};
+
+struct bookmarks {
+    uint64_t busy_due_ms; /* while a stream is busy */
+    uint64_t credit_ms;   /* when credit was last counted */
+    uint64_t credit;      /* idle bookmarks that may go out now */
+};
+
+struct core {
+    struct core_source source;
+    struct core_limits limits;
+    uint64_t epoch;
+    uint64_t incarnation;
+    char server[IDENTITY_TEXT_MAX + 1];
+    char stream_suffix[IDENTITY_TEXT_MAX + 1];
+    char replay_suffix[IDENTITY_TEXT_MAX + 1];
+    uint16_t ports[IDENTITY_PORTS_MAX][3];
+    size_t ports_count;
+
+    uint64_t head;
+    uint64_t oldest;
+    uint64_t applied;
+    uint64_t restored; /* up to where core_restore has come */
+    uint64_t time_us;  /* of the newest record */
+    uint64_t now_ms;   /* the latest that anyone has told */
+    uint64_t compact_target;
+    bool checkpoint_wanted;
+
+    struct hash_seed seed;
+    struct overlay *active;
+    struct checkpoint checkpoint;
+    struct undo_log undo;
+    struct batch batch;
+    struct txn_state txn;
+    struct wire_buffer status;
+    struct stream_table streams;
+    struct lease_table leases;
+    struct publisher publisher;
+    struct bookmarks bookmarks;
+
+    void (*on_status)(void *context, struct wire_buffer *map);
+    void *status_context;
+    uint64_t requests, mutations, records_published, stream_messages, bookmarks_sent;
+};
+
+/* ---- batch.c ---- */
+int batch_init(struct core *core);
+void batch_free(struct batch *b);
+/* After a batch and at core_checkpoint_start: freezes the active overlay if it is time to. */
+void core_freeze_if_due(struct core *core);
+
+/* ---- apply.c ---- */
+
+/* An op writes its whole reply, or returns an error, which then becomes the
+ * reply; ERR_NO_MEMORY ends the batch. */
+typedef int request_op_apply(struct core *core, struct request *q);
+/* Applies one request and writes its reply. ERR_OK or ERR_NO_MEMORY;
+ * *ret_status: what the reply says. */
+int core_apply(struct core *core, struct request *q, uint16_t *ret_status);
+/* Sets the text and returns code. */
+int request_fail(struct request *q, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Puts "part number: " before the text of the error code. Returns code. */
+int request_fail_at(struct request *q, int code, const char *part, unsigned number);
+/* Opens the reply of an op that went well; the seq may still be corrected. */
+size_t request_reply(struct core *core, const struct request *q, uint64_t seq);
+void request_reply_set_seq(struct core *core, const struct request *q, size_t begin, uint64_t seq);
+/* Closes it. ERR_NO_MEMORY if the reply could not be written; ERR_TOO_LARGE if
+ * it is more than the budget (the caller must not have changed anything then). */
+int request_reply_end(struct core *core, struct request *q, size_t begin);
+/* ERR_OK, or an error with a text that begins with what ("the key"). */
+int request_check_key(struct request *q, const char *what, struct bytes key);
+int request_check_value(const struct core *core, struct request *q, const char *what,
+                        struct bytes value);
+
+/* ---- key_state.c ---- */
+
+/* What a key is: modified is its deletion's seq if it is absent (0: none known). */
+struct key_state {
+    bool present;
+    struct key_meta meta;
+    struct bytes value; /* valid until the next lookup or change */
+};
+static inline uint64_t core_key_hash(const struct core *core, struct bytes key)
+{
+    return key_hash(&core->seed, key);
+}
+/* ERR_OK (absent, too), or the source's error. */
+int core_lookup(struct core *core, struct bytes key, uint64_t hash, struct key_state *ret_state);
+/* What the key will be after op (CHANGE_PUT, CHANGE_DELETE) at seq. */
+struct key_meta key_meta_after(const struct key_state *before, uint8_t op, uint64_t seq);
+/* Puts it into the active overlay; in a batch so that it can be undone. ERR_OK, ERR_NO_MEMORY. */
+int core_store(struct core *core, struct bytes key, uint64_t hash, const struct key_meta *meta,
+               struct bytes value);
+
+/* The next record of the batch: begin, add each change, end. */
+struct record_draft {
+    struct record_writer writer;
+    size_t hash_count; /* before it */
+};
+void core_record_begin(struct core *core, struct record_draft *draft, const struct request *q);
+void core_record_add(struct core *core, struct record_draft *draft, const struct change *change,
+                     uint64_t hash);
+/* ERR_OK, ERR_NO_MEMORY (the batch must be aborted). */
+int core_record_end(struct core *core, struct record_draft *draft);
+
+/* ---- the ops ---- */
+/* The sum of an integer value (NULL: of nothing, 0) and by, in shortest form. */
+int core_add_integer(struct request *q, const char *what, const struct bytes *value, int64_t by,
+                     uint8_t out[VALUE_INTEGER_SIZE_MAX], size_t *ret_size);
+request_op_apply apply_put, apply_delete, apply_incr, apply_txn, apply_get, apply_get_many,
+    apply_stream_open, apply_stream_renew, apply_stream_close;
+
+/* ---- publish.c, bookmark.c ---- */
+void publisher_init(struct core *core);
+void publisher_free(struct publisher *p);
+/* The stream had traffic: a bookmark follows. */
+void bookmark_after_traffic(struct core *core, struct stream *s);
+/* Within which time a bookmark follows one that is sent, or a stream that is opened, now. */
+uint32_t bookmark_interval_ms(const struct core *core);
+
+#endif

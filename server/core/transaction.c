@@ -1,0 +1,355 @@
+/*
+ * transaction.c - txn: compares, then one of two lists of operations, as one
+ * record.
+ *
+ * The operations work on a copy: for each key they write, what it was and what
+ * it is now. Only when all of them have gone well, and the reply is known to fit,
+ * does the net outcome become a record. So nothing has to be taken back.
+ */
+#include "server/core/core_state.h"
+
+#include <stdlib.h>
+
+/* The three lists, each at its count. */
+struct txn_program {
+    struct wire_reader compares;
+    struct wire_reader then_ops;
+    struct wire_reader else_ops;
+};
+
+/* ---- checking, before anything is looked up ---- */
+
+static int check_compare(struct request *q, const struct txn_compare *c)
+{
+    if (c->target < COMPARE_SEQ || c->target > COMPARE_VERSION)
+        return request_fail(q, ERR_INVALID, "unknown target %u", c->target);
+    if (c->relation < COMPARE_EQUAL || c->relation > COMPARE_GREATER)
+        return request_fail(q, ERR_INVALID, "unknown relation %u", c->relation);
+    if (c->target == COMPARE_VALUE && c->relation > COMPARE_NOT_EQUAL)
+        return request_fail(q, ERR_INVALID, "values are compared for being equal or not only");
+    return request_check_key(q, "the key", c->key);
+}
+
+static int check_compares(struct request *q, struct wire_reader *r)
+{
+    uint16_t count = wire_read_u16(r);
+    if (count > LIMIT_TXN_COMPARES)
+        return request_fail(q, ERR_LIMIT, "%u compares: at most %d are allowed", count,
+                            LIMIT_TXN_COMPARES);
+    for (unsigned i = 0; i < count; i++) {
+        struct txn_compare c;
+        if (!txn_compare_read(r, &c))
+            return ERR_MALFORMED;
+        int err = check_compare(q, &c);
+        if (err)
+            return request_fail_at(q, err, "compare", i);
+    }
+    return r->failed ? ERR_MALFORMED : ERR_OK;
+}
+
+static int check_op(const struct core *core, struct request *q, const struct txn_op *op)
+{
+    if (op->op != OP_PUT && op->op != OP_DELETE && op->op != OP_INCR && op->op != OP_GET)
+        return request_fail(q, ERR_UNKNOWN_OP, "operation %u is not one of a transaction", op->op);
+    int err = request_check_key(q, "the key", op->key);
+    if (!err && op->op == OP_PUT)
+        err = request_check_value(core, q, "the value", op->value);
+    return err;
+}
+
+static int check_ops(const struct core *core, struct request *q, struct wire_reader *r,
+                     const char *part)
+{
+    uint16_t count = wire_read_u16(r);
+    if (count > LIMIT_TXN_OPS)
+        return request_fail(q, ERR_LIMIT, "%u operations: at most %d are allowed", count,
+                            LIMIT_TXN_OPS);
+    for (unsigned i = 0; i < count; i++) {
+        struct txn_op op;
+        if (!txn_op_read(r, &op))
+            return ERR_MALFORMED;
+        int err = check_op(core, q, &op);
+        if (err)
+            return request_fail_at(q, err, part, i);
+    }
+    return r->failed ? ERR_MALFORMED : ERR_OK;
+}
+
+static int read_program(const struct core *core, struct request *q, struct txn_program *ret_program)
+{
+    struct wire_reader r = q->body;
+    ret_program->compares = r;
+    int err = check_compares(q, &r);
+    if (err)
+        return err;
+    ret_program->then_ops = r;
+    err = check_ops(core, q, &r, "then op");
+    if (err)
+        return err;
+    ret_program->else_ops = r;
+    err = check_ops(core, q, &r, "else op");
+    if (err)
+        return err;
+    return wire_read_complete(&r) ? ERR_OK : ERR_MALFORMED;
+}
+
+/* ---- compares ---- */
+
+static bool number_relation_holds(uint8_t relation, uint64_t number, uint64_t given)
+{
+    switch (relation) {
+    case COMPARE_EQUAL:
+        return number == given;
+    case COMPARE_NOT_EQUAL:
+        return number != given;
+    case COMPARE_LESS:
+        return number < given;
+    default:
+        return number > given;
+    }
+}
+
+static bool compare_holds(const struct txn_compare *c, const struct key_state *state)
+{
+    switch (c->target) {
+    case COMPARE_SEQ:
+        return number_relation_holds(c->relation, state->present ? state->meta.modified : 0,
+                                     c->number);
+    case COMPARE_EXISTS:
+        return number_relation_holds(c->relation, state->present, c->number);
+    case COMPARE_VERSION:
+        return number_relation_holds(c->relation, state->present ? state->meta.version : 0,
+                                     c->number);
+    default: {
+        bool equal = state->present && bytes_equal(state->value, c->value);
+        return equal == (c->relation == COMPARE_EQUAL);
+    }
+    }
+}
+
+static int all_hold(struct core *core, struct wire_reader r, bool *ret_all)
+{
+    uint16_t count = wire_read_u16(&r);
+    bool all = true;
+    for (unsigned i = 0; i < count && all; i++) {
+        struct txn_compare c;
+        struct key_state state;
+        (void)txn_compare_read(&r, &c);
+        int err = core_lookup(core, c.key, core_key_hash(core, c.key), &state);
+        if (err)
+            return err;
+        all = compare_holds(&c, &state);
+    }
+    *ret_all = all;
+    return ERR_OK;
+}
+
+/* ---- operations, on the copy ---- */
+
+static int txn_reset(struct txn_state *txn, size_t ops)
+{
+    txn->count = 0;
+    if (txn->capacity < ops) {
+        struct txn_key *keys = realloc(txn->keys, ops * sizeof *keys);
+        if (!keys)
+            return ERR_NO_MEMORY;
+        txn->keys = keys;
+        txn->capacity = ops;
+    }
+    return table_reset(&txn->table, ops);
+}
+
+static bool txn_key_is(const void *item, const void *key)
+{
+    return bytes_equal(((const struct txn_key *)item)->key, *(const struct bytes *)key);
+}
+
+/* The key for an operation that writes it; its value where nothing wrote it yet is
+ * that of ret_state, otherwise the copy's. */
+static int txn_touch(struct core *core, struct bytes key, struct txn_key **ret_key,
+                     struct key_state *ret_state)
+{
+    struct txn_state *txn = &core->txn;
+    uint64_t hash = core_key_hash(core, key);
+    struct txn_key *k = table_find(&txn->table, hash, txn_key_is, &key);
+    if (k) {
+        *ret_state = (struct key_state){.present = k->is_present, .value = k->value};
+        *ret_key = k;
+        return ERR_OK;
+    }
+    int err = core_lookup(core, key, hash, ret_state);
+    if (err)
+        return err;
+    k = &txn->keys[txn->count];
+    *k = (struct txn_key){.key = key,
+                          .hash = hash,
+                          .was_present = ret_state->present,
+                          .is_present = ret_state->present,
+                          .before = ret_state->meta};
+    err = table_add(&txn->table, hash, k);
+    if (err)
+        return err;
+    txn->count++;
+    *ret_key = k;
+    return ERR_OK;
+}
+
+static int run_get(struct core *core, const struct txn_op *op, uint64_t own_seq,
+                   struct txn_result *result, bool *own_seq_shown)
+{
+    uint64_t hash = core_key_hash(core, op->key);
+    const struct txn_key *k = table_find(&core->txn.table, hash, txn_key_is, &op->key);
+    if (k) {
+        bool changed = k->is_present || k->was_present;
+        *own_seq_shown |= changed;
+        result->present = k->is_present;
+        result->seq = changed ? own_seq : k->before.modified;
+        if (k->is_present)
+            result->value = k->value;
+        return ERR_OK;
+    }
+    struct key_state state;
+    int err = core_lookup(core, op->key, hash, &state);
+    if (err)
+        return err;
+    result->present = state.present;
+    result->seq = state.meta.modified;
+    if (state.present)
+        result->value = state.value;
+    return ERR_OK;
+}
+
+static int run_write(struct core *core, struct request *q, const struct txn_op *op,
+                     struct txn_result *result)
+{
+    struct txn_key *k;
+    struct key_state state;
+    int err = txn_touch(core, op->key, &k, &state);
+    if (err)
+        return err;
+    result->present = state.present;
+    result->seq = k->before.modified;
+    switch (op->op) {
+    case OP_PUT:
+        k->value = op->value;
+        k->is_present = true;
+        return ERR_OK;
+    case OP_DELETE:
+        k->value = (struct bytes){NULL, 0};
+        k->is_present = false;
+        return ERR_OK;
+    default: {
+        size_t size;
+        err = core_add_integer(q, "the value", state.present ? &state.value : NULL, op->by,
+                               k->number, &size);
+        if (err)
+            return err;
+        k->value = (struct bytes){k->number, size};
+        k->is_present = true;
+        result->value = k->value;
+        return ERR_OK;
+    }
+    }
+}
+
+/* Runs the list and writes the results. What it wrote is then in core->txn. */
+static int run_ops(struct core *core, struct request *q, struct wire_reader r, const char *part,
+                   size_t begin, uint64_t own_seq, bool *own_seq_shown)
+{
+    struct wire_buffer *replies = &core->batch.replies;
+    uint16_t count = wire_read_u16(&r);
+    int err = txn_reset(&core->txn, count);
+    if (err)
+        return err;
+    wire_write_u16(replies, count);
+    *own_seq_shown = false;
+    for (unsigned i = 0; i < count; i++) {
+        struct txn_op op;
+        (void)txn_op_read(&r, &op);
+        struct txn_result result = {.op = op.op};
+        err = op.op == OP_GET ? run_get(core, &op, own_seq, &result, own_seq_shown)
+                              : run_write(core, q, &op, &result);
+        if (err)
+            return request_fail_at(q, err, part, i);
+        txn_result_write(replies, &result);
+        if (replies->failed || replies->size - begin > q->budget)
+            break;
+    }
+    return request_reply_end(core, q, begin);
+}
+
+static bool txn_changes_anything(const struct txn_state *txn)
+{
+    for (size_t i = 0; i < txn->count; i++) {
+        if (txn->keys[i].is_present || txn->keys[i].was_present)
+            return true;
+    }
+    return false;
+}
+
+/* ---- the outcome ---- */
+
+static int commit_changes(struct core *core, const struct request *q)
+{
+    struct txn_state *txn = &core->txn;
+    uint64_t seq = core->batch.last_seq + 1;
+    struct record_draft draft;
+    core_record_begin(core, &draft, q);
+    for (size_t i = 0; i < txn->count; i++) {
+        const struct txn_key *k = &txn->keys[i];
+        if (!k->is_present && !k->was_present)
+            continue;
+        struct change change = {.op = k->is_present ? CHANGE_PUT : CHANGE_DELETE,
+                                .prev_seq = k->before.modified,
+                                .key = k->key,
+                                .value = k->value};
+        core_record_add(core, &draft, &change, k->hash);
+    }
+    int err = core_record_end(core, &draft);
+    for (size_t i = 0; i < txn->count && !err; i++) {
+        const struct txn_key *k = &txn->keys[i];
+        if (!k->is_present && !k->was_present)
+            continue;
+        struct key_state before = {.present = k->was_present, .meta = k->before};
+        struct key_meta after =
+            key_meta_after(&before, k->is_present ? CHANGE_PUT : CHANGE_DELETE, seq);
+        err = core_store(core, k->key, k->hash, &after, k->value);
+    }
+    return err;
+}
+
+int apply_txn(struct core *core, struct request *q)
+{
+    struct wire_buffer *replies = &core->batch.replies;
+    struct txn_program program;
+    bool succeeded;
+    int err = read_program(core, q, &program);
+    if (!err)
+        err = all_hold(core, program.compares, &succeeded);
+    if (err)
+        return err;
+    uint64_t seq = core->batch.last_seq + 1;
+    struct reply_txn reply = {.succeeded = succeeded};
+    size_t begin = request_reply(core, q, seq);
+    reply_txn_write(replies, &reply);
+    size_t results = replies->size;
+    const struct wire_reader *ops = succeeded ? &program.then_ops : &program.else_ops;
+    const char *part = succeeded ? "then op" : "else op";
+    bool own_seq_shown;
+    err = run_ops(core, q, *ops, part, begin, seq, &own_seq_shown);
+    if (err)
+        return err;
+    if (txn_changes_anything(&core->txn))
+        return commit_changes(core, q);
+
+    /* No record: seq will be another's. A get between a put and a delete must not name it. */
+    if (own_seq_shown) {
+        replies->size = results;
+        err = run_ops(core, q, *ops, part, begin, 0, &own_seq_shown);
+        if (err)
+            return err;
+    }
+    request_reply_set_seq(core, q, begin, core->batch.last_seq);
+    message_part_end(replies, begin);
+    return ERR_OK;
+}

@@ -1,0 +1,55 @@
+/*
+ * options.h - the command line of vigil-bench.
+ */
+#ifndef VIGIL_BENCH_OPTIONS_H
+#define VIGIL_BENCH_OPTIONS_H
+
+#include "protocol/failure.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    OPTIONS_CLIENTS_MAX = 10000,
+    OPTIONS_DEPTH_MAX = 65536,
+    OPTIONS_THREADS_MAX = 64,
+    OPTIONS_WATCHERS_MAX = 10000,
+    OPTIONS_RUNS_MAX = 1000
+};
+
+struct options {
+    const char *command;
+    const char *server;     /* NULL: one of our own */
+    const char *data;       /* folder for the folder of a run; NULL: TMPDIR, else /var/tmp */
+    const char *durability; /* "power" or "process" */
+    const char *transport;  /* "ipc" or "tcp" */
+    uint32_t clients;
+    uint32_t depth;
+    uint32_t threads;
+    uint32_t size;
+    uint32_t keys;
+    uint32_t watchers;
+    uint32_t runs;
+    uint64_t records;
+    uint64_t duration_ns;
+    uint64_t warmup_ns;
+    double rate; /* operations a second in all; 0: as fast as replies come */
+    bool distinct;
+    bool kill;
+    bool json;
+    bool yardstick;
+    char *const *server_arguments; /* what stood behind "--", ends with NULL */
+};
+
+/* What a command is without options; options_parse overrides it. */
+extern const struct options options_default;
+
+/* arguments: those behind the command's name. options comes filled with the command's defaults.
+ * ERR_INVALID: failure says which option. *ret_help: --help was there. */
+int options_parse(int count, char *const arguments[], struct options *options, bool *ret_help,
+                  struct failure *failure);
+/* The options as --help lists them. */
+extern const char options_help[];
+
+#endif

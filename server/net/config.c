@@ -28,6 +28,7 @@ struct option_row {
     const char *name;
     const char *argument; /* NULL: a flag */
     const char *help;
+    int group; /* of --help */
     enum option_kind kind;
     size_t offset;
     uint64_t minimum;
@@ -75,6 +76,17 @@ static int set_log_level(struct config *c, const char *value, struct failure *fa
     return ERR_OK;
 }
 
+enum option_group { GROUP_SERVING = 1, GROUP_JOURNAL, GROUP_LIMITS, GROUP_CHECKPOINT };
+
+static const struct argp_option group_titles[] = {
+    {.doc = "Serving:", .group = GROUP_SERVING},
+    {.doc = "The journal:", .group = GROUP_JOURNAL},
+    {.doc = "Limits:", .group = GROUP_LIMITS},
+    {.doc = "When changes go from memory into the state on disk (whichever comes first):",
+     .group = GROUP_CHECKPOINT},
+};
+enum { TITLES_COUNT = sizeof group_titles / sizeof *group_titles };
+
 #define AT(field) offsetof(struct config, field)
 
 static const struct option_row options[] = {
@@ -82,49 +94,50 @@ static const struct option_row options[] = {
      "Serve on this endpoint, ipc:///PATH or tcp://ADDRESS:PORT; may be repeated. Streams and "
      "replays follow from it: PATH.stream and PATH.replay, PORT+1 and PORT+2; port 0 picks three "
      "free ones. Default: ipc://$XDG_RUNTIME_DIR/vigil.sock, or ipc:///tmp/vigil-UID/vigil.sock",
-     OPTION_SPECIAL, 0, 0, 0, set_listen},
+     GROUP_SERVING, OPTION_SPECIAL, 0, 0, 0, set_listen},
     {"allow-remote", NULL,
      "Let tcp endpoints be reached from other machines. There is no authentication yet: whoever "
      "reaches the port may do everything",
-     OPTION_FLAG, AT(allow_remote), 0, 0, NULL},
+     GROUP_SERVING, OPTION_FLAG, AT(allow_remote), 0, 0, NULL},
     {"data", "DIR",
      "The journal's folder; made if it is not there. Default: $XDG_STATE_HOME/vigil, or "
      "~/.local/state/vigil",
-     OPTION_SPECIAL, 0, 0, 0, set_data},
+     GROUP_SERVING, OPTION_SPECIAL, 0, 0, 0, set_data},
     {"durability", "MODE",
      "power (default): a mutation is on stable storage before it is acknowledged; process: it "
      "survives a killed server, and a power loss only as far as the last sync in the background",
-     OPTION_SPECIAL, 0, 0, 0, set_durability},
+     GROUP_JOURNAL, OPTION_SPECIAL, 0, 0, 0, set_durability},
     {"sync-interval", "DUR", "Mode process: how often to sync in the background (default 1s)",
-     OPTION_DURATION_MS, AT(sync_interval_ms), 1, 86400000, NULL},
-    {"retain-records", "N", "Keep at least the newest N records (default 0: no such limit)",
-     OPTION_COUNT64, AT(retention.records), 0, 0, NULL},
-    {"retain-bytes", "SIZE", "Remove the oldest records beyond this size (default 10G; 0: never)",
+     GROUP_JOURNAL, OPTION_DURATION_MS, AT(sync_interval_ms), 1, 86400000, NULL},
+    {"retain-records", "N", "Remove the oldest records beyond the newest N (default 0: never)",
+     GROUP_JOURNAL, OPTION_COUNT64, AT(retention.records), 0, 0, NULL},
+    {"retain-bytes", "SIZE",
+     "Remove the oldest records beyond the newest SIZE (default 10G; 0: never)", GROUP_JOURNAL,
      OPTION_SIZE64, AT(retention.bytes), 0, 0, NULL},
-    {"retain-age", "DUR", "Remove records older than this (default 0: never)", OPTION_DURATION_US,
-     AT(retention.age_us), 0, 0, NULL},
-    {"max-value", "SIZE", "Largest value (default 1M, at most 2M)", OPTION_SIZE32,
+    {"retain-age", "DUR", "Remove records older than this (default 0: never)", GROUP_JOURNAL,
+     OPTION_DURATION_US, AT(retention.age_us), 0, 0, NULL},
+    {"max-value", "SIZE", "Largest value (default 1M, at most 2M)", GROUP_LIMITS, OPTION_SIZE32,
      AT(limits.value_size_max), 1024, LIMIT_VALUE_SIZE_MAX, NULL},
-    {"max-message", "SIZE", "Largest request message (default 4M, at most 64M)", OPTION_SIZE32,
-     AT(limits.message_size_max), 65536, LIMIT_MESSAGE_SIZE_MAX, NULL},
+    {"max-message", "SIZE", "Largest request message (default 4M, at most 64M)", GROUP_LIMITS,
+     OPTION_SIZE32, AT(limits.message_size_max), 65536, LIMIT_MESSAGE_SIZE_MAX, NULL},
     {"max-streams", "N", "Different filters that are watched at once (default 100000)",
-     OPTION_COUNT32, AT(limits.streams_max), 1, 10000000, NULL},
-    {"max-streams-per-peer", "N", "The same for one connection (default 10000)", OPTION_COUNT32,
-     AT(limits.streams_per_peer_max), 1, 10000000, NULL},
-    {"max-peers", "N", "Connections that hold streams (default 50000)", OPTION_COUNT32,
-     AT(limits.peers_max), 1, 10000000, NULL},
+     GROUP_LIMITS, OPTION_COUNT32, AT(limits.streams_max), 1, 10000000, NULL},
+    {"max-streams-per-peer", "N", "The same for one connection (default 10000)", GROUP_LIMITS,
+     OPTION_COUNT32, AT(limits.streams_per_peer_max), 1, 10000000, NULL},
+    {"max-peers", "N", "Connections that hold streams (default 50000)", GROUP_LIMITS,
+     OPTION_COUNT32, AT(limits.peers_max), 1, 10000000, NULL},
     {"stream-queue", "N",
      "Messages that wait for one watcher before some are left out, which it then replays "
      "(default 1024)",
-     OPTION_COUNT32, AT(stream_queue), 1, 1000000, NULL},
-    {"checkpoint-records", "N", "Write a checkpoint after this many records (default 200000)",
+     GROUP_LIMITS, OPTION_COUNT32, AT(stream_queue), 1, 1000000, NULL},
+    {"checkpoint-records", "N", "After this many records (default 200000)", GROUP_CHECKPOINT,
      OPTION_COUNT64, AT(limits.checkpoint_records), 1, 0, NULL},
-    {"checkpoint-keys", "N", "... or this many changed keys (default 65536)", OPTION_COUNT32,
-     AT(limits.checkpoint_keys), 1, 0, NULL},
-    {"checkpoint-bytes", "SIZE", "... or this many bytes of them (default 32M)", OPTION_SIZE64,
-     AT(limits.checkpoint_bytes), 4096, 0, NULL},
+    {"checkpoint-keys", "N", "After this many changed keys (default 65536)", GROUP_CHECKPOINT,
+     OPTION_COUNT32, AT(limits.checkpoint_keys), 1, 0, NULL},
+    {"checkpoint-bytes", "SIZE", "After this many bytes of changed keys and values (default 32M)",
+     GROUP_CHECKPOINT, OPTION_SIZE64, AT(limits.checkpoint_bytes), 4096, 0, NULL},
     {"log-level", "LEVEL", "error, warn, info (default) or debug; the log goes to stderr",
-     OPTION_SPECIAL, 0, 0, 0, set_log_level},
+     GROUP_SERVING, OPTION_SPECIAL, 0, 0, 0, set_log_level},
 };
 enum { OPTIONS_COUNT = sizeof options / sizeof *options, OPTION_KEY_FIRST = 256 };
 enum { OPTION_KEY_CONFIG = OPTION_KEY_FIRST + OPTIONS_COUNT };
@@ -303,19 +316,21 @@ static const char help_text[] =
 
 static void parse_arguments(int argc, char **argv, struct arguments *a)
 {
-    struct argp_option list[OPTIONS_COUNT + 2] = {0};
+    struct argp_option list[OPTIONS_COUNT + TITLES_COUNT + 2] = {0};
     for (int i = 0; i < OPTIONS_COUNT; i++) {
         list[i].name = options[i].name;
         list[i].key = OPTION_KEY_FIRST + i;
         list[i].arg = options[i].argument;
         list[i].doc = options[i].help;
-        list[i].group = 1;
+        list[i].group = options[i].group;
     }
+    for (size_t i = 0; i < TITLES_COUNT; i++)
+        list[OPTIONS_COUNT + 1 + i] = group_titles[i];
     list[OPTIONS_COUNT] = (struct argp_option){.name = "config",
                                                .key = OPTION_KEY_CONFIG,
                                                .arg = "FILE",
                                                .doc = "Read options from this file",
-                                               .group = 1};
+                                               .group = GROUP_SERVING};
     struct argp argp = {.options = list, .parser = take_argument, .doc = help_text};
     argp_err_exit_status = 2;
     argp_program_version = "vigild " VIGIL_VERSION_TEXT;

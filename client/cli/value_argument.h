@@ -1,0 +1,28 @@
+/* value_argument.h - values and conditions as the command line names them. */
+#ifndef VIGIL_CLI_VALUE_ARGUMENT_H
+#define VIGIL_CLI_VALUE_ARGUMENT_H
+
+#include "client/cli/command.h"
+
+/* A value's MessagePack is small beside its JSON, and the server's limit is lower still. */
+enum { VALUE_ARGUMENT_SIZE_MAX = 64 << 20 };
+
+enum value_form { VALUE_JSON, VALUE_STRING, VALUE_BINARY };
+
+/* Appends the value that text[0..size) writes in this form to out; text[size] is a NUL. what names
+ * the text in messages. EXIT_DONE, or failure_code after a message. */
+int value_argument_parse(const struct cli *cli, const char *what, struct bytes text,
+                         enum value_form form, int failure_code, struct wire_buffer *out);
+/* The content of a file ("-": standard input), followed by a NUL that is not counted. */
+int value_argument_read_file(const struct cli *cli, const char *path, struct wire_buffer *out);
+
+/* --if-seq, --if-absent, --if-value (each NULL if not given) as a condition. The value goes to
+ * storage, which has to outlive the condition. */
+int value_argument_condition(const struct cli *cli, const char *if_seq, const char *if_absent,
+                             const char *if_value, struct wire_buffer *storage,
+                             vigil_condition *ret_condition);
+/* Tells a failed mutation: a condition that did not hold with where the key stands. */
+int value_argument_mutation_failure(const struct cli *cli, int error, const char *key,
+                                    const vigil_result *result);
+
+#endif

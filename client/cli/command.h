@@ -10,7 +10,7 @@
 #ifndef VIGIL_CLI_COMMAND_H
 #define VIGIL_CLI_COMMAND_H
 
-#include "client/cli/arguments.h"
+#include "client/cli/command_line.h"
 #include "client/cli/output.h"
 
 #include <vigil.h>

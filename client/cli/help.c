@@ -100,7 +100,7 @@ int help_unknown_command(const struct cli *cli, const char *name)
 
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         names[i] = commands[i]->name;
-    const char *closest = arguments_closest(name, names, COMMAND_COUNT);
+    const char *closest = command_line_closest(name, names, COMMAND_COUNT);
     if (closest != NULL)
         return cli_usage_error(cli, "unknown command '%.64s'; did you mean '%s'?", name, closest);
     return cli_usage_error(cli, "unknown command '%.64s'", name);

@@ -37,9 +37,9 @@ static int run_command(struct cli *cli, struct option_table *global, int argc, c
     struct option_table local = {.specs = command->options, .count = command->option_count};
     struct option_table *const tables[] = {&local, global};
     struct arguments arguments = {.word_count = 0};
-    char error[ARGUMENTS_ERROR_SIZE];
+    char error[COMMAND_LINE_ERROR_SIZE];
 
-    if (arguments_parse(tables, 2, false, argc, argv, &arguments, error) < 0)
+    if (command_line_parse(tables, 2, false, argc, argv, &arguments, error) < 0)
         return cli_usage_error(cli, "%s", error);
     if (global->values[OPTION_HELP] != NULL) {
         help_write_command(&cli->out.buffer, command);
@@ -77,9 +77,9 @@ static int run(struct cli *cli, int argc, char **argv)
     struct option_table global = {.specs = help_global_options, .count = help_global_option_count};
     struct option_table *const tables[] = {&global};
     struct arguments none = {.word_count = 0};
-    char error[ARGUMENTS_ERROR_SIZE];
+    char error[COMMAND_LINE_ERROR_SIZE];
 
-    int taken = arguments_parse(tables, 1, true, argc, argv, &none, error);
+    int taken = command_line_parse(tables, 1, true, argc, argv, &none, error);
     if (taken < 0)
         return cli_usage_error(cli, "%s", error);
     if (global.values[OPTION_VERSION] != NULL) {

@@ -1,5 +1,5 @@
-/* arguments.c - see arguments.h. No state, no output: any thread. */
-#include "client/cli/arguments.h"
+/* command_line.c - see command_line.h. No state, no output: any thread. */
+#include "client/cli/command_line.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ static size_t edit_distance(const char *a, const char *b)
     return row[b_size];
 }
 
-const char *arguments_closest(const char *typed, const char *const *names, size_t count)
+const char *command_line_closest(const char *typed, const char *const *names, size_t count)
 {
     const char *closest = NULL;
     size_t least = CLOSE_ENOUGH + 1;
@@ -76,12 +76,12 @@ static void explain_unknown(struct option_table *const *tables, size_t table_cou
         for (size_t i = 0; i < tables[t]->count && count < 4 * OPTIONS_MAX; i++)
             names[count++] = tables[t]->specs[i].name;
     snprintf(typed, sizeof(typed), "%.*s", (int)(name_size < 64 ? name_size : 64), name);
-    const char *closest = name_size > 1 ? arguments_closest(typed, names, count) : NULL;
+    const char *closest = name_size > 1 ? command_line_closest(typed, names, count) : NULL;
     if (closest != NULL)
-        snprintf(error, ARGUMENTS_ERROR_SIZE, "unknown option '%s%s'; did you mean '--%s'?", dashes,
-                 typed, closest);
+        snprintf(error, COMMAND_LINE_ERROR_SIZE, "unknown option '%s%s'; did you mean '--%s'?",
+                 dashes, typed, closest);
     else
-        snprintf(error, ARGUMENTS_ERROR_SIZE, "unknown option '%s%s'", dashes, typed);
+        snprintf(error, COMMAND_LINE_ERROR_SIZE, "unknown option '%s%s'", dashes, typed);
 }
 
 /* The option at argv[0]. Returns 1, or 2 if its value is the argument after it, or -1. */
@@ -111,7 +111,7 @@ static int parse_option(struct option_table *const *tables, size_t table_count, 
     }
     if (spec->value == NULL) {
         if (attached != NULL) {
-            snprintf(error, ARGUMENTS_ERROR_SIZE, "option '--%s' takes no value", spec->name);
+            snprintf(error, COMMAND_LINE_ERROR_SIZE, "option '--%s' takes no value", spec->name);
             return -1;
         }
         *value = "";
@@ -122,7 +122,7 @@ static int parse_option(struct option_table *const *tables, size_t table_count, 
         return 1;
     }
     if (argc < 2) {
-        snprintf(error, ARGUMENTS_ERROR_SIZE, "option '--%s' needs a value: --%s %s", spec->name,
+        snprintf(error, COMMAND_LINE_ERROR_SIZE, "option '--%s' needs a value: --%s %s", spec->name,
                  spec->name, spec->value);
         return -1;
     }
@@ -136,9 +136,9 @@ static bool is_option(const char *argument)
     return argument[0] == '-' && argument[1] != '\0' && !negative_number;
 }
 
-int arguments_parse(struct option_table *const *tables, size_t table_count, bool only_options,
-                    int argc, char *const *argv, struct arguments *arguments,
-                    char error[ARGUMENTS_ERROR_SIZE])
+int command_line_parse(struct option_table *const *tables, size_t table_count, bool only_options,
+                       int argc, char *const *argv, struct arguments *arguments,
+                       char error[COMMAND_LINE_ERROR_SIZE])
 {
     bool options_ended = false;
     int at = 0;

@@ -1,12 +1,12 @@
 /*
- * arguments.h - reads a command's options and words by a table of the options.
+ * command_line.h - reads a command's options and words by a table of the options.
  *
  * Long options take their value as --name VALUE or --name=VALUE, short ones as
  * -n VALUE or -nVALUE. Options and words may be mixed; -- ends the options. What
  * starts like a negative number, and "-" itself, is a word and not an option.
  */
-#ifndef VIGIL_CLI_ARGUMENTS_H
-#define VIGIL_CLI_ARGUMENTS_H
+#ifndef VIGIL_CLI_COMMAND_LINE_H
+#define VIGIL_CLI_COMMAND_LINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,16 +33,16 @@ struct arguments {
     size_t word_count;
 };
 
-enum { ARGUMENTS_ERROR_SIZE = 256 };
+enum { COMMAND_LINE_ERROR_SIZE = 256 };
 
 /* Sorts argv[0..argc) into the tables, those named first being looked at first, and the words. Stops
  * before the first word if only_options is set. Returns how many of argv it took, or -1 with a
  * sentence in error. All pointers point into argv. */
-int arguments_parse(struct option_table *const *tables, size_t table_count, bool only_options,
-                    int argc, char *const *argv, struct arguments *arguments,
-                    char error[ARGUMENTS_ERROR_SIZE]);
+int command_line_parse(struct option_table *const *tables, size_t table_count, bool only_options,
+                       int argc, char *const *argv, struct arguments *arguments,
+                       char error[COMMAND_LINE_ERROR_SIZE]);
 
 /* The name among count that is most like a mistyped one, or NULL if none is near. */
-const char *arguments_closest(const char *typed, const char *const *names, size_t count);
+const char *command_line_closest(const char *typed, const char *const *names, size_t count);
 
 #endif

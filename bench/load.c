@@ -73,7 +73,7 @@ static int fail(struct load_thread *t, const vigil *v, int err, const char *what
                        v ? vigil_failure_text(v) : vigil_error_text(err));
 }
 
-/* Queues one request; the caller flushes. */
+/* Queues one request; it leaves with the next receive that has to wait. */
 static int send_one(struct load_thread *t, struct load_connection *c, uint64_t due_ns)
 {
     char key[PAYLOAD_KEY_SIZE + 1];
@@ -95,7 +95,8 @@ static int send_one(struct load_thread *t, struct load_connection *c, uint64_t d
     return ERR_OK;
 }
 
-static void count(struct load_thread *t, uint64_t sent_ns, const vigil_completion *completion)
+/* Returns the time. */
+static uint64_t count(struct load_thread *t, uint64_t sent_ns, const vigil_completion *completion)
 {
     const struct load_plan *plan = t->plan;
     uint64_t now = monotonic_ns();
@@ -108,10 +109,33 @@ static void count(struct load_thread *t, uint64_t sent_ns, const vigil_completio
         t->result.counted++;
         histogram_add(&t->result.latency, now > sent_ns ? now - sent_ns : 0);
     }
+    return now;
 }
 
-/* Takes all that has come. */
-static int receive_all(struct load_thread *t, struct load_connection *c)
+static bool is_over(const struct load_thread *t, uint64_t now)
+{
+    if (interrupted()) {
+        return true;
+    }
+    return t->plan->operations ? t->left == 0 : now >= t->end_ns;
+}
+
+/* Closed loop: as many in flight as the plan wants. */
+static int fill(struct load_thread *t, struct load_connection *c, uint64_t now)
+{
+    while (c->in_flight < t->plan->depth && !is_over(t, now)) {
+        int err = send_one(t, c, now);
+        if (err) {
+            return err;
+        }
+        t->left -= t->plan->operations > 0;
+    }
+    return ERR_OK;
+}
+
+/* Takes all that has come and, in a closed loop, sends a request for each. The call that finds nothing
+ * more has handed all of those to the socket. */
+static int work(struct load_thread *t, struct load_connection *c)
 {
     while (c->in_flight > 0) {
         vigil_completion completion;
@@ -125,41 +149,17 @@ static int receive_all(struct load_thread *t, struct load_connection *c)
         if (completion.error) {
             return fail(t, NULL, completion.error, "a request failed");
         }
-        count(t, c->sent_ns[c->first], &completion);
+        uint64_t now = count(t, c->sent_ns[c->first], &completion);
         c->first = c->first + 1 < t->plan->depth ? c->first + 1 : 0;
         c->in_flight--;
+        if (t->plan->rate <= 0) {
+            err = fill(t, c, now);
+            if (err) {
+                return err;
+            }
+        }
     }
     return ERR_OK;
-}
-
-static bool is_over(const struct load_thread *t)
-{
-    if (interrupted()) {
-        return true;
-    }
-    return t->plan->operations ? t->left == 0 : monotonic_ns() >= t->end_ns;
-}
-
-/* Closed loop: as many in flight as the plan wants. */
-static int fill(struct load_thread *t, struct load_connection *c)
-{
-    if (is_over(t)) {
-        return ERR_OK;
-    }
-    uint64_t now = monotonic_ns();
-    bool sent = false;
-    while (c->in_flight < t->plan->depth && (!t->plan->operations || t->left > 0)) {
-        int err = send_one(t, c, now);
-        if (err) {
-            return err;
-        }
-        if (t->plan->operations) {
-            t->left--;
-        }
-        sent = true;
-    }
-    int err = sent ? vigil_flush(c->v) : VIGIL_OK;
-    return err ? fail(t, c->v, err, "cannot send") : ERR_OK;
 }
 
 /* Open loop: what is due goes out, one connection after the other. A connection that is full holds
@@ -173,8 +173,8 @@ static int send_due(struct load_thread *t)
             return ERR_OK;
         }
         int err = send_one(t, c, t->due_ns);
-        if (!err && vigil_flush(c->v)) {
-            err = fail(t, c->v, VIGIL_DISCONNECTED, "cannot send");
+        if (!err) {
+            err = work(t, c);
         }
         if (err) {
             return err;
@@ -221,11 +221,7 @@ static int turn(struct load_thread *t)
     }
     int err = ERR_OK;
     for (int i = 0; i < n && !err; i++) {
-        struct load_connection *c = events[i].data.ptr;
-        err = receive_all(t, c);
-        if (!err && t->plan->rate <= 0) {
-            err = fill(t, c);
-        }
+        err = work(t, events[i].data.ptr);
     }
     if (!err && t->plan->rate > 0) {
         err = send_due(t);
@@ -244,9 +240,12 @@ static void *run_thread(void *context)
     t->due_start_ns = t->progress_ns + (uint64_t)(t->interval_ns * t->phase);
     t->due_ns = t->due_start_ns;
     for (uint32_t i = 0; i < t->count && !t->err && t->plan->rate <= 0; i++) {
-        t->err = fill(t, &t->connections[i]);
+        t->err = fill(t, &t->connections[i], t->progress_ns);
+        if (!t->err) {
+            t->err = work(t, &t->connections[i]);
+        }
     }
-    while (!t->err && (!is_over(t) || (any_in_flight(t) && !interrupted()))) {
+    while (!t->err && (!is_over(t, monotonic_ns()) || (any_in_flight(t) && !interrupted()))) {
         t->err = turn(t);
     }
     return NULL;

@@ -139,7 +139,7 @@ int server_launch(struct server *s, uint64_t *ret_ready_ns, struct failure *fail
         char tail[256];
         child_end(&s->child, SIGTERM, STOP_TIMEOUT_MS);
         read_log_tail(log, tail, sizeof tail);
-        return failure_set(failure, err, "%s did not start: %s", program,
+        return failure_set(failure, ERR_IO, "%s did not start: %s", program,
                            *tail ? tail : error_text(err));
     }
     if (!err && strncmp(line, "ready ", 6)) {

@@ -67,7 +67,7 @@ int journal_batch_append(struct journal *j, struct bytes record, struct failure 
     uint8_t seq_key[SEQ_KEY_SIZE];
     seq_key_store(seq_key, seq);
     MDB_val key = {sizeof seq_key, seq_key};
-    MDB_val value = value_of(record);
+    MDB_val value = lmdb_value(record);
     int rc = j->appender ? 0 : mdb_cursor_open(j->txn, j->environment.journal, &j->appender);
     if (rc == 0)
         rc = mdb_cursor_put(j->appender, &key, &value, MDB_APPEND);

@@ -114,7 +114,7 @@ static int remove_records(struct compaction *c, MDB_cursor *cursor)
 static int remove_row(struct compaction *c, struct bytes key, uint64_t seq)
 {
     struct journal *j = c->j;
-    MDB_val row_key = value_of(key);
+    MDB_val row_key = lmdb_value(key);
     MDB_val stored;
     struct state_row row;
     char text[128];
@@ -123,7 +123,7 @@ static int remove_row(struct compaction *c, struct bytes key, uint64_t seq)
         return ERR_OK;
     if (rc != 0)
         return removal_failure(c, rc);
-    if (row_decode(key, bytes_of(stored), &row) != ERR_OK)
+    if (row_decode(key, stored_bytes(stored), &row) != ERR_OK)
         return j->batch_error = failure_set(c->failure, ERR_CORRUPT, "the row of key %s is damaged",
                                             key_text(key, text, sizeof text));
     if (!row.deleted || row.modified != seq)
@@ -144,7 +144,7 @@ static int remove_tombstones(struct compaction *c, MDB_cursor *cursor)
         int rc = mdb_cursor_get(cursor, &stored_key, &nothing, MDB_FIRST);
         if (rc != 0)
             return rc == MDB_NOTFOUND ? ERR_OK : removal_failure(c, rc);
-        if (!tombstone_decode(bytes_of(stored_key), &seq, &key))
+        if (!tombstone_decode(stored_bytes(stored_key), &seq, &key))
             return j->batch_error = failure_set(c->failure, ERR_CORRUPT, "a tombstone is damaged");
         if (seq >= j->next.oldest)
             return ERR_OK;

@@ -167,7 +167,7 @@ int environment_meta_get(const struct environment *e, MDB_txn *txn, const char *
         return failure_set(failure, ERR_FOREIGN, "%s is not a Vigil journal", directory);
     if (rc != 0)
         return environment_failure(failure, rc, "read the meta row of", directory);
-    return meta_decode(bytes_of(row), directory, ret_meta, failure);
+    return meta_decode(stored_bytes(row), directory, ret_meta, failure);
 }
 
 int environment_meta_put(const struct environment *e, MDB_txn *txn, const struct meta *m)

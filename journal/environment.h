@@ -117,11 +117,11 @@ uint64_t environment_used(const struct environment *e);
 void seq_key_store(uint8_t out[SEQ_KEY_SIZE], uint64_t seq);
 uint64_t seq_key_load(const uint8_t *key);
 
-static inline MDB_val value_of(struct bytes b)
+static inline MDB_val lmdb_value(struct bytes b)
 {
     return (MDB_val){b.size, (void *)(uintptr_t)b.data};
 }
-static inline struct bytes bytes_of(MDB_val v)
+static inline struct bytes stored_bytes(MDB_val v)
 {
     return (struct bytes){v.mv_data, v.mv_size};
 }

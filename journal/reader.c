@@ -167,7 +167,7 @@ static int not_open(struct failure *failure)
 static int check_record(uint64_t seq, MDB_val record, struct failure *failure)
 {
     struct record_header header;
-    int err = record_check(bytes_of(record), &header);
+    int err = record_check(stored_bytes(record), &header);
     if (err != ERR_OK)
         return failure_set(failure, err, "record %llu is damaged: %s", (unsigned long long)seq,
                            error_text(err));
@@ -210,7 +210,7 @@ int journal_reader_get(struct journal_reader *r, uint64_t seq, struct bytes *ret
         return rc == MDB_NOTFOUND ? missing(seq, failure) : read_failure(r, rc, failure);
     err = check_record(seq, record, failure);
     if (err == ERR_OK)
-        *ret_record = bytes_of(record);
+        *ret_record = stored_bytes(record);
     return err;
 }
 
@@ -253,7 +253,7 @@ int journal_reader_next(struct journal_reader *r, uint64_t *ret_seq, struct byte
     r->seek_due = false;
     r->next_seq = seq + 1;
     *ret_seq = seq;
-    *ret_record = bytes_of(record);
+    *ret_record = stored_bytes(record);
     return ERR_OK;
 }
 
@@ -271,10 +271,10 @@ int journal_reader_rows(struct journal_reader *r, struct bytes prefix, struct by
     /* Before the prefix nothing matches: start there, if after is not beyond. */
     bool beyond = after.size > 0 && bytes_compare(after, prefix) >= 0;
     struct bytes from = beyond ? after : prefix;
-    MDB_val key = value_of(from);
+    MDB_val key = lmdb_value(from);
     MDB_val stored;
     rc = mdb_cursor_get(r->rows, &key, &stored, from.size ? MDB_SET_RANGE : MDB_FIRST);
-    if (rc == 0 && beyond && bytes_equal(bytes_of(key), after))
+    if (rc == 0 && beyond && bytes_equal(stored_bytes(key), after))
         rc = mdb_cursor_get(r->rows, &key, &stored, MDB_NEXT);
     if (rc != 0 && rc != MDB_NOTFOUND)
         return read_failure(r, rc, failure);
@@ -302,10 +302,10 @@ int journal_reader_next_row(struct journal_reader *r, struct bytes *ret_key,
     }
     struct state_row row;
     char text[128];
-    if (row_decode(bytes_of(key), bytes_of(stored), &row) != ERR_OK)
+    if (row_decode(stored_bytes(key), stored_bytes(stored), &row) != ERR_OK)
         return failure_set(failure, ERR_CORRUPT, "the row of key %s is damaged",
-                           key_text(bytes_of(key), text, sizeof text));
-    *ret_key = bytes_of(key);
+                           key_text(stored_bytes(key), text, sizeof text));
+    *ret_key = stored_bytes(key);
     *ret_row = row;
     MDB_val following;
     rc = mdb_cursor_get(r->rows, &following, &stored, MDB_NEXT);

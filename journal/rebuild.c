@@ -79,9 +79,9 @@ static int copy_rows(struct copy *c, MDB_cursor *cursor)
     struct state_row row;
     int rc = 0;
     while ((rc = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT)) == 0) {
-        if (row_decode(bytes_of(key), bytes_of(stored), &row) != ERR_OK)
+        if (row_decode(stored_bytes(key), stored_bytes(stored), &row) != ERR_OK)
             return MDB_CORRUPTED;
-        rc = row_put(&c->to, c->txn, bytes_of(key), &row);
+        rc = row_put(&c->to, c->txn, stored_bytes(key), &row);
         if (rc == 0)
             rc = pace(c, stored.mv_size);
         if (rc != 0)

@@ -110,7 +110,7 @@ int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
             const struct state_row *row)
 {
     size_t value_size = row->deleted ? 0 : row->value.size;
-    MDB_val stored_key = value_of(key);
+    MDB_val stored_key = lmdb_value(key);
     MDB_val stored = {ROW_HEADER_SIZE + value_size, NULL};
     int rc = mdb_put(txn, e->state, &stored_key, &stored, MDB_RESERVE);
     if (rc != 0)
@@ -150,10 +150,10 @@ int journal_state_get(struct journal *j, struct bytes key, struct state_row *ret
         return j->environment.lmdb ? ERR_INTERNAL : ERR_IO;
     if (key.size == 0 || key.size > LIMIT_KEY_SIZE)
         return ERR_NOT_FOUND;
-    MDB_val stored_key = value_of(key);
+    MDB_val stored_key = lmdb_value(key);
     MDB_val stored;
     int rc = mdb_get(j->view, j->environment.state, &stored_key, &stored);
-    return rc ? environment_error(rc) : row_decode(key, bytes_of(stored), ret_row);
+    return rc ? environment_error(rc) : row_decode(key, stored_bytes(stored), ret_row);
 }
 
 /* ---- rows of a batch ---- */
@@ -167,12 +167,12 @@ int journal_batch_put_row(struct journal *j, struct bytes key, const struct stat
     if (j->batch_error)
         return failure_set(failure, j->batch_error, "the batch has failed already");
 
-    MDB_val stored_key = value_of(key);
+    MDB_val stored_key = lmdb_value(key);
     MDB_val stored;
     int rc = mdb_get(j->txn, j->environment.state, &stored_key, &stored);
     if (rc == 0) {
         struct state_row present;
-        if (row_decode(key, bytes_of(stored), &present) != ERR_OK)
+        if (row_decode(key, stored_bytes(stored), &present) != ERR_OK)
             return failure_set(failure, ERR_CORRUPT, "the row of key %s is damaged",
                                key_text(key, text, sizeof text));
         if (present.modified >= row->modified)

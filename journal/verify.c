@@ -120,7 +120,7 @@ static int check_changes(struct verification *v, uint64_t seq, const uint8_t *re
 static int check_record(struct verification *v, uint64_t seq, MDB_val stored)
 {
     struct record_header header;
-    int err = record_check(bytes_of(stored), &header);
+    int err = record_check(stored_bytes(stored), &header);
     if (err != ERR_OK) {
         report_problem(v, seq, "record %llu: %s", (unsigned long long)seq, error_text(err));
     } else if (header.seq != seq || header.size != stored.mv_size ||
@@ -267,7 +267,7 @@ static void check_tombstone(struct verification *v, struct bytes key, const stru
 
 static void check_row(struct verification *v, MDB_val stored_key, MDB_val stored)
 {
-    struct bytes key = bytes_of(stored_key);
+    struct bytes key = stored_bytes(stored_key);
     struct state_row row;
     if (key.size > LIMIT_KEY_SIZE) {
         report_row(v, 0, key, "has a key that is too long");
@@ -276,7 +276,7 @@ static void check_row(struct verification *v, MDB_val stored_key, MDB_val stored
     struct key_entry *entry = key_table_find(&v->keys, key);
     if (entry)
         entry->row_seen = true;
-    if (row_decode(key, bytes_of(stored), &row) != ERR_OK) {
+    if (row_decode(key, stored_bytes(stored), &row) != ERR_OK) {
         report_row(v, 0, key, "is damaged");
         return;
     }
@@ -320,8 +320,9 @@ static int check_rows(struct verification *v)
     if (rc != 0)
         return read_failure(v, rc);
     while ((rc = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT)) == 0) {
-        if (before_size && bytes_compare(bytes_of(key), (struct bytes){before, before_size}) <= 0)
-            report_row(v, 0, bytes_of(key), "is out of order");
+        if (before_size &&
+            bytes_compare(stored_bytes(key), (struct bytes){before, before_size}) <= 0)
+            report_row(v, 0, stored_bytes(key), "is out of order");
         check_row(v, key, stored);
         before_size = key.mv_size < sizeof before ? key.mv_size : sizeof before;
         memcpy(before, key.mv_data, before_size);

@@ -4,7 +4,6 @@
 #include "bench/comparison.h"
 #include "bench/monotonic.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void report_plan(struct bench *b)
@@ -36,28 +35,24 @@ int command_put(struct bench *b, struct failure *failure)
     struct comparison comparison;
     unsigned append = strcmp(o->durability, "power") ? 0 : COMPARE_APPEND;
     comparison_init(&comparison, COMPARE_ECHO | append, o);
-    struct measured_load *m = calloc(1, sizeof *m);
-    int err = m ? ERR_OK : failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    struct measured_load m = {0};
+    int err = comparison_measure(&comparison, o, b->server.folder, failure);
     if (!err) {
-        err = comparison_measure(&comparison, o, b->server.folder, failure);
-    }
-    if (!err) {
-        err = measure_load(b, LOAD_PUT, o->keys, WATCHERS_ALL, o->watchers, m, failure);
+        err = measure_load(b, LOAD_PUT, o->keys, WATCHERS_ALL, o->watchers, &m, failure);
     }
     if (!err) {
         err = comparison_measure(&comparison, o, b->server.folder, failure);
     }
     if (!err) {
-        double per_s = (double)m->load.counted / m->load.seconds;
+        double per_s = (double)m.load.counted / m.load.seconds;
         report_plan(b);
-        report_load(b, &m->load);
-        report_latency(b->report, "", &m->load.latency);
-        report_status_figures(b, &m->status);
-        report_watchers(b, m);
+        report_load(b, &m.load);
+        report_latency(b->report, "", &m.load.latency);
+        report_status_figures(b, &m.status);
+        report_watchers(b, &m);
         comparison_report_echo(&comparison, b->report, per_s);
         comparison_report_append(&comparison, b->report, per_s);
     }
-    free(m);
     return err;
 }
 
@@ -66,26 +61,22 @@ int command_get(struct bench *b, struct failure *failure)
     const struct options *o = b->options;
     struct comparison comparison;
     comparison_init(&comparison, COMPARE_ECHO, o);
-    struct measured_load *m = calloc(1, sizeof *m);
-    int err = m ? ERR_OK : failure_set(failure, ERR_NO_MEMORY, "out of memory");
-    if (!err) {
-        err = write_records(b, o->keys, o->keys, &m->load, failure);
-    }
+    struct measured_load m = {0};
+    int err = write_records(b, o->keys, o->keys, &m.load, failure);
     if (!err) {
         err = comparison_measure(&comparison, o, b->server.folder, failure);
     }
     if (!err) {
-        err = measure_load(b, LOAD_GET, o->keys, WATCHERS_ALL, 0, m, failure);
+        err = measure_load(b, LOAD_GET, o->keys, WATCHERS_ALL, 0, &m, failure);
     }
     if (!err) {
         err = comparison_measure(&comparison, o, b->server.folder, failure);
     }
     if (!err) {
         report_plan(b);
-        report_load(b, &m->load);
-        report_latency(b->report, "", &m->load.latency);
-        comparison_report_echo(&comparison, b->report, (double)m->load.counted / m->load.seconds);
+        report_load(b, &m.load);
+        report_latency(b->report, "", &m.load.latency);
+        comparison_report_echo(&comparison, b->report, (double)m.load.counted / m.load.seconds);
     }
-    free(m);
     return err;
 }

@@ -6,7 +6,6 @@
 #include "bench/monotonic.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <vigil.h>
 
 enum { STEP_TIMEOUT_MS = 10000 };
@@ -122,27 +121,22 @@ int command_replay(struct bench *b, struct failure *failure)
     const struct options *o = b->options;
     struct comparison comparison;
     comparison_init(&comparison, COMPARE_SCAN, o);
-    struct load_result *written = calloc(1, sizeof *written);
-    struct replay_sums *sums = calloc(1, sizeof *sums);
-    int err = written && sums ? ERR_OK : failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    struct load_result written = {0};
+    struct replay_sums sums = {0};
+    int err = write_records(b, o->records, o->keys, &written, failure);
     if (!err) {
-        err = write_records(b, o->records, o->keys, written, failure);
+        err = comparison_measure(&comparison, o, b->server.folder, failure);
+    }
+    if (!err) {
+        err = replay_again_and_again(b, written.last_seq, &sums, failure);
     }
     if (!err) {
         err = comparison_measure(&comparison, o, b->server.folder, failure);
     }
     if (!err) {
-        err = replay_again_and_again(b, written->last_seq, sums, failure);
-    }
-    if (!err) {
-        err = comparison_measure(&comparison, o, b->server.folder, failure);
-    }
-    if (!err) {
-        report_replay(b, sums);
+        report_replay(b, &sums);
         comparison_report_scan(&comparison, b->report,
-                               (double)sums->records * (double)NS_PER_S / (double)sums->ns);
+                               (double)sums.records * (double)NS_PER_S / (double)sums.ns);
     }
-    free(written);
-    free(sums);
     return err;
 }

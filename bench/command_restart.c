@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <vigil.h>
 
 /* The newest record, as a client sees it: the server serves, and has lost nothing. */
@@ -75,27 +74,22 @@ int command_restart(struct bench *b, struct failure *failure)
     struct comparison comparison;
     comparison_init(&comparison, COMPARE_START, o);
     struct process_figures figures = {0};
-    struct load_result *written = calloc(1, sizeof *written);
-    struct histogram *times = calloc(1, sizeof *times);
-    int err = written && times ? ERR_OK : failure_set(failure, ERR_NO_MEMORY, "out of memory");
-    if (!err) {
-        err = write_records(b, o->records, o->keys, written, failure);
-    }
+    struct load_result written = {0};
+    struct histogram times = {0};
+    int err = write_records(b, o->records, o->keys, &written, failure);
     if (!err) {
         err = comparison_measure(&comparison, o, b->server.folder, failure);
     }
     for (uint32_t i = 0; i < o->runs && !err; i++) {
-        err = restart(b, written->last_seq, times, &figures, failure);
+        err = restart(b, written.last_seq, &times, &figures, failure);
     }
     if (!err) {
         err = comparison_measure(&comparison, o, b->server.folder, failure);
     }
     if (!err) {
-        report_restart(b, written, times, &figures);
+        report_restart(b, &written, &times, &figures);
         comparison_report_start(&comparison, b->report,
-                                (double)histogram_percentile(times, 50) / 1000.0);
+                                (double)histogram_percentile(&times, 50) / 1000.0);
     }
-    free(written);
-    free(times);
     return err;
 }

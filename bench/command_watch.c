@@ -9,7 +9,6 @@
 #include "bench/monotonic.h"
 #include "bench/payload.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <vigil.h>
 
@@ -84,13 +83,8 @@ int command_watch(struct bench *b, struct failure *failure)
     if (b->options->watchers == 0) {
         return failure_set(failure, ERR_INVALID, "watch needs watchers");
     }
-    struct measured_load *m = calloc(1, sizeof *m);
-    if (!m) {
-        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
-    }
-    int err = b->options->distinct ? watch_distinct(b, m, failure) : watch_shared(b, m, failure);
-    free(m);
-    return err;
+    struct measured_load m = {0};
+    return b->options->distinct ? watch_distinct(b, &m, failure) : watch_shared(b, &m, failure);
 }
 
 /* ---- wait --------------------------------------------------------------------------- */
@@ -167,22 +161,18 @@ int command_wait(struct bench *b, struct failure *failure)
     }
     struct comparison comparison;
     comparison_init(&comparison, COMPARE_ROUND_TRIP, o);
-    struct measured_load *m = calloc(1, sizeof *m);
-    int err = m ? ERR_OK : failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    struct measured_load m = {0};
+    int err = comparison_measure(&comparison, o, b->server.folder, failure);
     if (!err) {
-        err = comparison_measure(&comparison, o, b->server.folder, failure);
-    }
-    if (!err) {
-        err = measure_waits(b, m, failure);
+        err = measure_waits(b, &m, failure);
     }
     if (!err) {
         err = comparison_measure(&comparison, o, b->server.folder, failure);
     }
     if (!err) {
-        report_delivery(b, m);
+        report_delivery(b, &m);
         comparison_report_round_trips(&comparison, b->report,
-                                      (double)histogram_percentile(&m->seen.latency, 50) / 1000.0);
+                                      (double)histogram_percentile(&m.seen.latency, 50) / 1000.0);
     }
-    free(m);
     return err;
 }

@@ -6,7 +6,6 @@
 #include "bench/yardstick.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static const uint32_t batches[] = {1, 50, 800, 3200};
 enum { BATCHES = sizeof batches / sizeof batches[0], SHARES = BATCHES + 4, START_RUNS = 10 };
@@ -16,24 +15,20 @@ static int measure_echoes(struct bench *b, const struct comparison *sizes, const
 {
     const struct options *o = b->options;
     struct report *r = b->report;
-    struct echo_result *echo = malloc(sizeof *echo);
-    if (!echo) {
-        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
-    }
-    int err = yardstick_echo(listen, o->clients, o->depth, sizes->message_size, ns, echo, failure);
+    struct echo_result echo;
+    int err = yardstick_echo(listen, o->clients, o->depth, sizes->message_size, ns, &echo, failure);
     if (!err) {
         report_count(r, "clients", o->clients);
         report_count(r, "depth", o->depth);
         report_count(r, "message_size", sizes->message_size);
-        report_number(r, "ops_per_s", echo->per_s);
-        report_latency(r, "", &echo->latency);
-        err = yardstick_echo(listen, 1, 1, sizes->message_size, ns, echo, failure);
+        report_number(r, "ops_per_s", echo.per_s);
+        report_latency(r, "", &echo.latency);
+        err = yardstick_echo(listen, 1, 1, sizes->message_size, ns, &echo, failure);
     }
     if (!err) {
-        report_number(r, "echo_1x1_per_s", echo->per_s);
-        report_latency(r, "echo_1x1_", &echo->latency);
+        report_number(r, "echo_1x1_per_s", echo.per_s);
+        report_latency(r, "echo_1x1_", &echo.latency);
     }
-    free(echo);
     return err;
 }
 
@@ -42,11 +37,8 @@ static int measure_disk(struct bench *b, const struct comparison *sizes, uint64_
 {
     struct report *r = b->report;
     const char *folder = b->server.folder;
-    struct histogram *times = malloc(sizeof *times);
+    struct histogram times;
     double per_s = 0;
-    if (!times) {
-        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
-    }
     report_count(r, "record_size", sizes->record_size);
     int err = ERR_OK;
     for (size_t i = 0; i < BATCHES && !err; i++) {
@@ -62,26 +54,21 @@ static int measure_disk(struct bench *b, const struct comparison *sizes, uint64_
     }
     if (!err) {
         report_number(r, "scan_per_s", per_s);
-        err = yardstick_fdatasync(folder, ns, times, failure);
+        err = yardstick_fdatasync(folder, ns, &times, failure);
     }
     if (!err) {
-        report_latency(r, "fdatasync_", times);
+        report_latency(r, "fdatasync_", &times);
     }
-    free(times);
     return err;
 }
 
 static int measure_start(struct bench *b, const char *listen, struct failure *failure)
 {
-    struct histogram *times = malloc(sizeof *times);
-    if (!times) {
-        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
-    }
-    int err = yardstick_start(b->server.folder, listen, START_RUNS, times, failure);
+    struct histogram times;
+    int err = yardstick_start(b->server.folder, listen, START_RUNS, &times, failure);
     if (!err) {
-        report_latency(b->report, "bare_start_", times);
+        report_latency(b->report, "bare_start_", &times);
     }
-    free(times);
     return err;
 }
 

@@ -35,14 +35,15 @@ struct load_thread {
     uint8_t *value;
     int epoll_fd;
     uint64_t random;
-    uint64_t next_key;     /* with operations: keys in order */
-    uint64_t left;         /* with operations: still to be sent */
-    uint64_t due_ns;       /* open loop: the next request's time */
-    double interval_ns;    /* open loop */
-    uint64_t due_index;    /* open loop */
-    uint64_t due_start_ns; /* open loop */
-    uint64_t progress_ns;  /* when the last completion came */
-    double phase;          /* open loop: 0..1, this thread's part of an interval */
+    uint64_t next_key;        /* with operations: keys in order */
+    uint64_t left;            /* with operations: still to be sent */
+    uint64_t due_ns;          /* open loop: the next request's time */
+    double interval_ns;       /* open loop */
+    uint64_t due_index;       /* open loop */
+    uint32_t next_connection; /* open loop */
+    uint64_t due_start_ns;    /* open loop */
+    uint64_t progress_ns;     /* when the last completion came */
+    double phase;             /* open loop: 0..1, this thread's part of an interval */
     bool started;
     pthread_t thread;
     int err;
@@ -168,7 +169,7 @@ static int send_due(struct load_thread *t)
 {
     uint64_t now = monotonic_ns();
     while (t->due_ns <= now && t->due_ns < t->end_ns) {
-        struct load_connection *c = &t->connections[t->due_index % t->count];
+        struct load_connection *c = &t->connections[t->next_connection];
         if (c->in_flight >= t->plan->depth) {
             return ERR_OK;
         }
@@ -180,6 +181,7 @@ static int send_due(struct load_thread *t)
             return err;
         }
         t->due_index++;
+        t->next_connection = t->next_connection + 1 < t->count ? t->next_connection + 1 : 0;
         t->due_ns = t->due_start_ns + (uint64_t)((double)t->due_index * t->interval_ns);
     }
     return ERR_OK;

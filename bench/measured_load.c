@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { WRITE_CLIENTS = 8, WRITE_DEPTH = 512 };
@@ -71,27 +70,23 @@ int measure_load(struct bench *b, enum load_kind kind, uint32_t keys, enum watch
     struct load_plan plan = make_plan(b, kind, keys);
     struct load *load = NULL;
     struct watchers watchers = WATCHERS_INIT;
-    struct measured_load *m = calloc(1, sizeof *m);
-    if (!m) {
-        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
-    }
+    struct measured_load m = {0};
     int err =
         count ? watchers_start(&watchers, watching, b->server.endpoint, count, failure) : ERR_OK;
     if (!err) {
         err = load_open(&plan, &load, failure);
     }
     if (!err) {
-        err = run_watched(&plan, load, &watchers, b->options, count, m, failure);
+        err = run_watched(&plan, load, &watchers, b->options, count, &m, failure);
     }
     if (!err && count && kind == LOAD_PUT) {
-        err = check_seen(&m->load, &m->seen, watching, count, failure);
+        err = check_seen(&m.load, &m.seen, watching, count, failure);
     }
     if (!err) {
-        *ret_measured = *m;
+        *ret_measured = m;
     }
     watchers_end(&watchers);
     load_close(load);
-    free(m);
     return err;
 }
 

@@ -95,12 +95,15 @@ static const struct option long_options[] = {
     {0},
 };
 
+/* Numbers start with one: no sign, no space, no name such as inf. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Digits with an optional K or M (thousands, as records are counted). */
 static bool parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
 {
-    if (text[0] < '0' || text[0] > '9') {
-        return false;
-    }
     char *end = NULL;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
@@ -112,7 +115,7 @@ static bool parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *
         unit = 1000000;
         end++;
     }
-    if (errno || *end || number > max / unit || number * unit < min) {
+    if (!is_digit(text[0]) || errno || *end || number > max / unit || number * unit < min) {
         return false;
     }
     *ret = number * unit;
@@ -133,12 +136,9 @@ static bool parse_count32(const char *text, uint32_t min, uint32_t max, uint32_t
 static bool parse_time(const char *text, uint64_t *ret_ns)
 {
     char *end = NULL;
-    double number = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1;
-    double unit = 0;
-    if (number >= 0) {
-        unit = !strcmp(end, "ms") ? 1e6 : !strcmp(end, "s") ? 1e9 : !strcmp(end, "m") ? 60e9 : 0;
-    }
-    if (unit == 0 || number * unit > 86400e9) {
+    double number = strtod(text, &end);
+    double unit = !strcmp(end, "ms") ? 1e6 : !strcmp(end, "s") ? 1e9 : !strcmp(end, "m") ? 60e9 : 0;
+    if (!is_digit(text[0]) || unit == 0 || number * unit > 86400e9) {
         return false;
     }
     *ret_ns = (uint64_t)(number * unit);
@@ -148,8 +148,8 @@ static bool parse_time(const char *text, uint64_t *ret_ns)
 static bool parse_rate(const char *text, double *ret)
 {
     char *end = NULL;
-    double rate = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1;
-    if (rate < 0 || *end || rate > 1e8) {
+    double rate = strtod(text, &end);
+    if (!is_digit(text[0]) || *end || rate > 1e8) {
         return false;
     }
     *ret = rate;

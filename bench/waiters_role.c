@@ -10,7 +10,6 @@
 #include "bench/roles.h"
 #include "bench/watchers.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -78,7 +77,7 @@ static void *read_commands(void *context)
     while (fgets(line, sizeof line, stdin)) {
         uint64_t begin_ns = 0;
         uint64_t end_ns = 0;
-        if (sscanf(line, "window %" SCNu64 " %" SCNu64, &begin_ns, &end_ns) == 2) {
+        if (watchers_parse_window(line, &begin_ns, &end_ns)) {
             atomic_store(&window_begin_ns, begin_ns);
             atomic_store(&window_end_ns, end_ns);
             atomic_store(&window_cpu_ns, process_cpu_ns());

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { READY_MS = 60000, FINISH_MS = 120000, END_MS = 10000 };
@@ -35,6 +36,18 @@ int watchers_window(struct watchers *w, uint64_t begin_ns, uint64_t end_ns, stru
     char line[80];
     int size = snprintf(line, sizeof line, "window %" PRIu64 " %" PRIu64 "\n", begin_ns, end_ns);
     return child_write(&w->child, line, (size_t)size, failure);
+}
+
+bool watchers_parse_window(const char *line, uint64_t *ret_begin_ns, uint64_t *ret_end_ns)
+{
+    static const char word[] = "window ";
+    char *end = NULL;
+    if (strncmp(line, word, sizeof word - 1) != 0) {
+        return false;
+    }
+    *ret_begin_ns = strtoull(line + sizeof word - 1, &end, 10);
+    *ret_end_ns = strtoull(end, NULL, 10);
+    return true;
 }
 
 int watchers_finish(struct watchers *w, uint64_t until, struct watchers_report *ret_report,

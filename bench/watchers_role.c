@@ -9,7 +9,6 @@
 #include "bench/watchers.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +146,7 @@ static void run_command(struct watching *s)
 {
     uint64_t begin_ns = 0;
     uint64_t end_ns = 0;
-    if (sscanf(s->command, "window %" SCNu64 " %" SCNu64, &begin_ns, &end_ns) == 2) {
+    if (watchers_parse_window(s->command, &begin_ns, &end_ns)) {
         s->begin_ns = begin_ns;
         s->end_ns = end_ns;
         s->cpu_ns = process_cpu_ns();

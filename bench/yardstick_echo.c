@@ -88,7 +88,8 @@ struct echo_load {
 
 static int socket_failure(struct failure *failure, const char *what)
 {
-    return failure_set(failure, ERR_IO, "echo: %s: %s", what, zmq_strerror(zmq_errno()));
+    failure_set(failure, ERR_IO, "echo: %s: %s", what, zmq_strerror(zmq_errno()));
+    return ERR_IO;
 }
 
 static int open_client(struct echo_load *l, struct echo_client *c, const char *endpoint,
@@ -109,11 +110,13 @@ static int open_client(struct echo_load *l, struct echo_client *c, const char *e
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &event)) {
-        return failure_set(failure, ERR_IO, "echo: cannot poll: %s", strerror(errno));
+        failure_set(failure, ERR_IO, "echo: cannot poll: %s", strerror(errno));
+        return ERR_IO;
     }
     return ERR_OK;
 }
 
+/* False on an error. */
 static bool fill(struct echo_load *l, struct echo_client *c)
 {
     uint64_t now = monotonic_ns();
@@ -190,7 +193,8 @@ static int open_load(struct echo_load *l, const char *endpoint, struct failure *
     l->message = calloc(1, l->size);
     if (l->epoll_fd < 0 || !l->context || !l->clients || !l->message ||
         zmq_ctx_set(l->context, ZMQ_MAX_SOCKETS, (int)l->count + 16)) {
-        return failure_set(failure, ERR_NO_MEMORY, "echo: out of memory or descriptors");
+        failure_set(failure, ERR_NO_MEMORY, "echo: out of memory or descriptors");
+        return ERR_NO_MEMORY;
     }
     for (uint32_t i = 0; i < l->count; i++) {
         int err = open_client(l, &l->clients[i], endpoint, failure);

@@ -81,6 +81,7 @@ int role_subscribers(int count, char *const arguments[])
     }
     if (round == 0 || !subscribers_open(&s, arguments[0])) {
         fprintf(stderr, "vigil-bench: subscribers: %s\n", zmq_strerror(zmq_errno()));
+        free(s.sockets);
         return 1;
     }
     struct epoll_event input = {.events = EPOLLIN, .data.ptr = NULL};
@@ -93,7 +94,8 @@ int role_subscribers(int count, char *const arguments[])
         int n = epoll_wait(s.epoll_fd, events, 64, -1);
         for (int i = 0; i < n; i++) {
             if (!events[i].data.ptr) {
-                return 0;
+                free(s.sockets);
+                return 0; /* the sockets end with the process */
             }
             drain(&s, events[i].data.ptr);
         }

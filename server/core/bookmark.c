@@ -68,22 +68,15 @@ static void send_and_queue(struct core *core, struct stream *s, core_emit *emit,
 void core_subscribed(struct core *core, struct bytes topic)
 {
     struct stream *s = stream_table_find_topic(&core->streams, topic);
-    if (!s || s->is_subscribed)
-        return;
-    s->is_subscribed = true;
-    s->next_subscribed = core->streams.first_subscribed;
-    core->streams.first_subscribed = s;
+    if (s)
+        stream_subscribed(&core->streams, s);
 }
 
 static void answer_subscriptions(struct core *core, core_emit *emit, void *context)
 {
-    struct stream_table *t = &core->streams;
-    while (t->first_subscribed) {
-        struct stream *s = t->first_subscribed;
-        t->first_subscribed = s->next_subscribed;
-        s->is_subscribed = false;
+    struct stream *s;
+    while ((s = stream_table_take_subscribed(&core->streams)) != NULL)
         send(core, s, emit, context);
-    }
 }
 
 static void tick_busy(struct core *core, core_emit *emit, void *context)

@@ -114,6 +114,8 @@ void core_free(struct core *core)
     free(core->txn.keys);
     table_free(&core->txn.table);
     wire_buffer_free(&core->status);
+    while (stream_table_take_subscribed(&core->streams))
+        continue;
     lease_table_free(&core->leases);
     publisher_free(&core->publisher);
     stream_table_free(&core->streams);

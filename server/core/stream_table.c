@@ -123,6 +123,25 @@ void stream_make_idle(struct stream_table *t, struct stream *s)
     list_append(&t->idle, s);
 }
 
+void stream_subscribed(struct stream_table *t, struct stream *s)
+{
+    if (s->is_subscribed)
+        return;
+    s->is_subscribed = true;
+    s->next_subscribed = t->first_subscribed;
+    t->first_subscribed = s;
+}
+
+struct stream *stream_table_take_subscribed(struct stream_table *t)
+{
+    struct stream *s = t->first_subscribed;
+    if (s) {
+        t->first_subscribed = s->next_subscribed;
+        s->is_subscribed = false;
+    }
+    return s;
+}
+
 /* ---- adding, dropping ---- */
 
 static struct stream *make(const struct stream_table *t, const uint8_t topic[TOPIC_SIZE])

@@ -75,6 +75,11 @@ int stream_table_add(struct stream_table *t, const uint8_t topic[TOPIC_SIZE], ui
 struct stream *stream_table_find_topic(const struct stream_table *t, struct bytes topic);
 void stream_table_drop(struct stream_table *t, struct stream *s);
 
+/* A bookmark is asked for; once, however often. */
+void stream_subscribed(struct stream_table *t, struct stream *s);
+/* Takes one of those off its list; NULL: none. */
+struct stream *stream_table_take_subscribed(struct stream_table *t);
+
 /* To the end of the busy list, of the idle list. */
 void stream_make_busy(struct stream_table *t, struct stream *s);
 void stream_make_idle(struct stream_table *t, struct stream *s);

@@ -4,8 +4,8 @@
 const char *error_name(int code)
 {
     switch (code) {
-#define ERROR_CASE(number, name, text)                                                             \
-    case number:                                                                                   \
+#define ERROR_CASE(number, name, text) \
+    case number:                       \
         return #name;
         ERROR_LIST(ERROR_CASE)
 #undef ERROR_CASE
@@ -17,8 +17,8 @@ const char *error_name(int code)
 const char *error_text(int code)
 {
     switch (code) {
-#define ERROR_CASE(number, name, text)                                                             \
-    case number:                                                                                   \
+#define ERROR_CASE(number, name, text) \
+    case number:                       \
         return text;
         ERROR_LIST(ERROR_CASE)
 #undef ERROR_CASE

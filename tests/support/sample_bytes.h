@@ -22,10 +22,10 @@ static inline uint64_t sample_u64(struct sample *s)
     return s->state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-/* 0 .. bound - 1 */
+/* 0 .. bound - 1; 0 if there is none. */
 static inline size_t sample_below(struct sample *s, size_t bound)
 {
-    return (size_t)(sample_u64(s) % bound);
+    return bound > 0 ? (size_t)(sample_u64(s) % bound) : 0;
 }
 
 static inline void sample_fill(struct sample *s, uint8_t *out, size_t size)

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 enum {
-    REQUEST_RECEIVE_QUEUE = 64,       /* messages per client, before its own queue fills */
-    REQUEST_SEND_QUEUE_EXTRA = 8,     /* beyond the window that hello grants */
+    REQUEST_RECEIVE_QUEUE = 64, /* messages per client, before its own queue fills */
+    /* A peer's reading is heard of in steps of half the queue: twice the window is never full. */
+    REQUEST_SEND_QUEUE = 2 * LIMIT_WINDOW_MESSAGES + 16,
     STREAM_RECEIVE_QUEUE = 64,        /* subscriptions */
     STREAM_MESSAGE_IN = 64,           /* bytes of one */
     REPLAY_QUEUE = 4,                 /* requests and chunks per client */
@@ -84,8 +85,7 @@ static int open_sockets(struct server *s, struct failure *failure)
 {
     const struct core_limits *limits = &s->config->limits;
     const struct socket_options options[3] = {
-        {ZMQ_ROUTER, LIMIT_WINDOW_MESSAGES + REQUEST_SEND_QUEUE_EXTRA, REQUEST_RECEIVE_QUEUE,
-         limits->message_size_max},
+        {ZMQ_ROUTER, REQUEST_SEND_QUEUE, REQUEST_RECEIVE_QUEUE, limits->message_size_max},
         {ZMQ_XPUB, (int)s->config->stream_queue, STREAM_RECEIVE_QUEUE, STREAM_MESSAGE_IN},
         {ZMQ_ROUTER, REPLAY_QUEUE, REPLAY_QUEUE, REPLAY_MESSAGE_SIZE},
     };

@@ -99,10 +99,21 @@ bool routed_swallow(void *socket, int parts_max)
     return last;
 }
 
+/* A full queue may be one whose peer has read on: ZeroMQ hears of that when it looks at its own
+ * messages, which a busy socket seldom does by itself. Asking for events makes it look. */
+static bool send_peer(void *socket, struct bytes peer)
+{
+    if (zmq_send(socket, peer.data, peer.size, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0)
+        return true;
+    if (errno != EAGAIN)
+        return false;
+    socket_readable(socket);
+    return zmq_send(socket, peer.data, peer.size, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0;
+}
+
 bool routed_send(void *socket, struct bytes peer, struct bytes body)
 {
-    return zmq_send(socket, peer.data, peer.size, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
-           zmq_send(socket, body.data, body.size, ZMQ_DONTWAIT) >= 0;
+    return send_peer(socket, peer) && zmq_send(socket, body.data, body.size, ZMQ_DONTWAIT) >= 0;
 }
 
 static void free_body(void *data, void *hint)
@@ -114,7 +125,7 @@ static void free_body(void *data, void *hint)
 bool routed_send_buffer(void *socket, struct bytes peer, struct wire_buffer *body)
 {
     zmq_msg_t message;
-    if (zmq_send(socket, peer.data, peer.size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+    if (!send_peer(socket, peer))
         return false;
     if (zmq_msg_init_data(&message, body->data, body->size, free_body, NULL) != 0) {
         /* The first frame must not stay alone: an empty second one is a reply nobody waits for. */

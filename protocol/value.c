@@ -186,8 +186,8 @@ int value_read_integer(struct bytes value, struct value_integer *ret_integer)
     }
     if (tag < TAG_UINT8 || tag > TAG_INT64)
         return ERR_NOT_AN_INTEGER;
-    size_t width = (size_t)1 << (tag - TAG_UINT8) % 4; /* both runs of tags: 1, 2, 4, 8 bytes */
-    if (value.size != 1 + width)
+    size_t width = shapes[tag - TAG_NIL].fixed;
+    if (width == 0 || value.size != 1 + width)
         return ERR_NOT_AN_INTEGER;
     uint64_t bits = load_big_endian(value.data + 1, width);
     uint64_t sign = UINT64_C(1) << (8 * width - 1);

@@ -10,6 +10,7 @@
 #include "client/cli/base64.h"
 #include "protocol/limits.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +83,8 @@ static void write_double(struct wire_buffer *out, double number)
         json_write_raw(out, "\"}");
         return;
     }
-    for (int precision = 15; precision <= 17; precision++) {
+    /* 15 digits are always exact, and trailing zeros are left out, but below DBL_MIN there are fewer. */
+    for (int precision = fabs(number) < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
         snprintf(digits, sizeof(digits), "%.*g", precision, number);
         if (strtod(digits, NULL) == number)
             break;

@@ -36,7 +36,7 @@ static enum output_result wait_writable(const struct output *o)
                 continue;
             return OUTPUT_FAILED;
         }
-        if (fds[1].revents != 0 && (fds[0].revents & POLLOUT) == 0)
+        if (fds[0].revents == 0 && fds[1].revents != 0)
             return OUTPUT_INTERRUPTED;
         return OUTPUT_OK; /* an error condition shows in the write */
     }

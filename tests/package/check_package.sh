@@ -29,9 +29,12 @@ if grep -rIl -e "$BUILD" -e "$work/prefix" -e "$SRC" "$prefix"; then
     fail "the files above hold absolute paths"
 fi
 
-# 2. The shared library exports vigil_… and nothing else.
+# 2. The libraries export vigil_… and nothing else.
 foreign=$(nm -D --defined-only "$prefix/$LIBDIR/libvigil.so" | awk '$3 !~ /^vigil_/ {print $3}')
 [[ -z $foreign ]] || fail "libvigil.so exports $foreign"
+
+foreign=$(nm -g --defined-only "$prefix/$LIBDIR/libvigil.a" | awk 'NF == 3 && $3 !~ /^vigil_/ {print $3}')
+[[ -z $foreign ]] || fail "libvigil.a exports $foreign"
 
 # 3. find_package.
 "$CMAKE" -S "$SRC/tests/package/consumer" -B "$work/build" -G Ninja \

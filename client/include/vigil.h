@@ -322,6 +322,9 @@ VIGIL_EXPORT void vigil_watch_close(vigil_watch *w);
  *                 vigil_watch_bounds, then open another watch
  *   INTERRUPTED   a signal handler ran */
 VIGIL_EXPORT int vigil_watch_next(vigil_watch *w, int timeout_ms, const vigil_event **ret_event);
+/* False from the DISCONNECTED that next has told until the stream is open again: meanwhile TIMEOUT
+ * means just that. */
+VIGIL_EXPORT bool vigil_watch_connected(const vigil_watch *w);
 /* What to store in order to resume: everything up to it has been handed out. */
 VIGIL_EXPORT void vigil_watch_position(const vigil_watch *w, vigil_position *ret_position);
 /* The server's epoch, head and oldest as this watch saw them last. */

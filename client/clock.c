@@ -1,0 +1,30 @@
+/* clock.c - the library's clock and its deadlines. */
+#define _POSIX_C_SOURCE 200809L
+#include "client/clock.h"
+
+#include <limits.h>
+#include <time.h>
+
+int64_t clock_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t deadline_after(int timeout_ms)
+{
+    return timeout_ms < 0 ? DEADLINE_NEVER : clock_now_ms() + timeout_ms;
+}
+
+int deadline_left_ms(int64_t deadline, int64_t now_ms, int most_ms)
+{
+    if (deadline <= now_ms)
+        return 0;
+    return deadline - now_ms < most_ms ? (int)(deadline - now_ms) : most_ms;
+}
+
+int deadline_timeout_ms(int64_t deadline)
+{
+    return deadline == DEADLINE_NEVER ? -1 : deadline_left_ms(deadline, clock_now_ms(), INT_MAX);
+}

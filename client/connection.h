@@ -1,0 +1,160 @@
+/*
+ * connection.h - struct vigil: a server's request socket, what is under way on
+ * it, and what all handles of the connection share.
+ *
+ *            connected            hello's reply
+ *   CONNECTING ------> GREETING ------> READY
+ *        ^                 |              |
+ *        | after a pause   v              v
+ *        +-------------- DOWN <-----------+   the peer is gone, silent, or talks nonsense
+ *
+ * 1. Requests go out in the order of their ids, at most `window` messages
+ *    unanswered. In GREETING only the hello is under way.
+ * 2. When the connection is lost, everything that was under way or queued
+ *    behind it ends as DISCONNECTED, and the sockets are made anew: no reply of
+ *    before can come any more. What was queued while nothing was under way
+ *    stays queued: nothing was lost.
+ * 3. The library's own deadlines run on now_ms, which does not count time in
+ *    which the process was stopped or the application did not call.
+ *
+ * Everything here runs on the thread that uses the handle.
+ */
+#ifndef VIGIL_CLIENT_CONNECTION_H
+#define VIGIL_CLIENT_CONNECTION_H
+
+#include <vigil.h>
+
+#include "client/descriptor.h"
+#include "client/outbox.h"
+#include "client/pending.h"
+#include "client/replay_channel.h"
+#include "protocol/endpoint.h"
+#include "protocol/failure.h"
+
+enum channel_state { CHANNEL_DOWN, CHANNEL_CONNECTING, CHANNEL_GREETING, CHANNEL_READY };
+
+enum {
+    TIMEOUT_DEFAULT_MS = 5000,
+    PIPELINE_MAX_DEFAULT = 65536,
+    WINDOW_MAX = 1024,
+    SERVER_NAME_MAX = 64,
+    CLIENT_NAME_MAX = 255,
+    STEP_MAX_MS = 1100 /* longest that one step counts on now_ms; waits are shorter */
+};
+
+struct sent_message {
+    uint64_t first_id;
+    uint16_t count;
+    bool exclusive; /* stops on error: nothing else is sent until it is answered */
+};
+
+struct vigil {
+    void *context;
+    struct endpoint endpoint;
+    char endpoint_text[ENDPOINT_SIZE];
+    char stream_endpoint[ENDPOINT_SIZE]; /* set by hello */
+    char replay_endpoint[ENDPOINT_SIZE];
+    char client_name[CLIENT_NAME_MAX + 1];
+    int connect_timeout_ms;
+    int request_timeout_ms;
+    uint32_t pipeline_max;
+
+    /* request channel */
+    enum channel_state state;
+    void *socket;
+    void *monitor;
+    bool monitor_readable; /* it may have something */
+    uint32_t generation;   /* counts losses */
+    int64_t reconnect_ms;  /* DOWN: until then */
+    int reconnect_delay_ms;
+    int greeting_error; /* why the last hello failed */
+    struct sent_message sent[WINDOW_MAX];
+    uint32_t sent_first;
+    uint32_t sent_count;
+    uint32_t window;
+    struct outbox outbox;
+    struct pending pending;
+    bool stop_on_error;
+
+    /* time */
+    int64_t now_ms;
+    int64_t stepped_ms; /* the clock at the last step */
+    int64_t silent_ms;  /* for so long nothing came although something was expected */
+    uint64_t heard;     /* counts messages from the server */
+
+    /* what replies told */
+    uint64_t epoch;
+    uint64_t incarnation;
+    uint64_t head;
+    uint64_t oldest;
+    uint32_t value_size_max;
+    uint32_t lease_ms;
+    char server[SERVER_NAME_MAX + 1];
+
+    /* shared by handles */
+    struct replay_channel replay;
+    struct vigil_watch *watches;
+    int64_t renew_ms;                /* leases: the clock at which they are renewed */
+    uint8_t (*renewing)[TOPIC_SIZE]; /* topics of the renewal under way; NULL: none */
+    uint16_t renewing_count;
+    struct descriptor *descriptors;
+    struct descriptor *own_descriptor; /* vigil_fd */
+    struct vigil_watch *wait_watch;    /* kept for the next wait on the same key */
+
+    /* results that live until the next call */
+    struct reply_frame *call_frame;
+    struct reply_frame *received_frame;
+    struct wire_buffer scratch;
+    vigil_txn_result *txn_results;
+    struct failure failure;
+};
+
+/* Sets the failure text and returns code. format NULL: the code's own sentence. */
+int connection_fail(struct vigil *v, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- driving ---- */
+
+/* All that can be done without waiting: receive, send, reconnect, renew. */
+void connection_step(struct vigil *v);
+/* Waits until something comes, for timeout_ms at most (less, if duties are due); stream (may be NULL)
+ * is waited for as well. ERR_OK, ERR_INTERRUPTED. Call connection_step next. */
+int connection_wait(struct vigil *v, void *stream, int timeout_ms);
+/* Sends what is queued, as far as the window allows. */
+void connection_send(struct vigil *v);
+/* The connection is of no more use: see invariant 2. */
+void connection_lost(struct vigil *v, const char *reason);
+/* The same, and nothing stays queued either. */
+void connection_forget_all(struct vigil *v, const char *reason);
+/* Requests that wait behind a failure end as ABORTED. */
+void connection_abort_queued(struct vigil *v);
+/* Milliseconds until the connection wants to be stepped again, for the application's event loop. */
+int connection_due_ms(const struct vigil *v);
+
+/* ---- requests ---- */
+
+/* Starts a request; its body, of body_size bytes, is then written to *ret_buffer. Sets the failure. */
+int connection_request_begin(struct vigil *v, uint8_t op, uint8_t flags, size_t body_size,
+                             struct wire_buffer **ret_buffer);
+/* Enters it, to be answered to handler, or with handler NULL to the application. */
+int connection_request_end(struct vigil *v, reply_handler *handler, void *context,
+                           uint64_t *ret_id);
+
+/* A blocking request: begin and the body first, then this, which waits for the reply. */
+struct call {
+    bool done;
+    struct reply reply;
+    struct reply_message_header message;
+};
+/* Returns the reply's status; the reply stays valid until the next call. timeout_ms as request_timeout_ms. */
+int connection_call(struct vigil *v, struct call *call, int timeout_ms);
+
+/* ---- descriptors ---- */
+
+int connection_add_descriptor(struct vigil *v, struct descriptor *d);
+void connection_remove_descriptor(struct vigil *v, struct descriptor *d);
+void connection_socket_opened(struct vigil *v, void *socket);
+void connection_socket_closing(struct vigil *v, void *socket);
+void connection_signal_all(struct vigil *v);
+
+#endif

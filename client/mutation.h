@@ -1,0 +1,15 @@
+/* mutation.h - writes a mutation or a read into the outbox; shared by blocking and pipelined calls. */
+#ifndef VIGIL_CLIENT_MUTATION_H
+#define VIGIL_CLIENT_MUTATION_H
+
+#include "client/connection.h"
+
+/* Each checks the arguments and leaves an open request, to be ended. They set the failure. */
+int mutation_begin_put(struct vigil *v, const char *key, const void *value, size_t size,
+                       const vigil_condition *condition);
+int mutation_begin_delete(struct vigil *v, const char *key, const vigil_condition *condition);
+int mutation_begin_incr(struct vigil *v, const char *key, int64_t by);
+int mutation_begin_get(struct vigil *v, const char *key);
+int mutation_begin_txn(struct vigil *v, const vigil_txn *t);
+
+#endif

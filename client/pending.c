@@ -1,0 +1,300 @@
+/* pending.c - the requests that wait for their reply. */
+#include "client/pending.h"
+
+#include <stdlib.h>
+
+enum { RING_CAPACITY_FIRST = 64, RING_CAPACITY_MAX = 1 << 20 };
+
+int pending_init(struct pending *p)
+{
+    *p = (struct pending){.first_id = 1, .next_id = 1};
+    return pending_reserve(p);
+}
+
+void pending_free(struct pending *p)
+{
+    struct pending_outcome outcome;
+    while (pending_outcome(p, &outcome))
+        reply_frame_release(p, outcome.frame);
+    while (p->spare) {
+        struct reply_frame *f = p->spare;
+        p->spare = f->next_spare;
+        free(f);
+    }
+    free(p->ring);
+    free(p->outcomes);
+    *p = (struct pending){0};
+}
+
+/* ---- frames ---- */
+
+struct reply_frame *reply_frame_new(struct pending *p)
+{
+    struct reply_frame *f = p->spare;
+    if (f)
+        p->spare = f->next_spare;
+    else
+        f = malloc(sizeof *f);
+    if (!f)
+        return NULL;
+    zmq_msg_init(&f->message);
+    f->references = 1;
+    f->next_spare = NULL;
+    return f;
+}
+
+void reply_frame_release(struct pending *p, struct reply_frame *f)
+{
+    if (!f || --f->references > 0)
+        return;
+    zmq_msg_close(&f->message);
+    f->next_spare = p->spare;
+    p->spare = f;
+}
+
+/* ---- rings ---- */
+
+static struct pending_request *request_at(const struct pending *p, uint64_t id)
+{
+    return &p->ring[id & (p->ring_capacity - 1)];
+}
+
+static int grow_requests(struct pending *p)
+{
+    size_t capacity = p->ring_capacity ? p->ring_capacity * 2 : RING_CAPACITY_FIRST;
+    if (capacity > RING_CAPACITY_MAX)
+        return ERR_BUSY;
+    struct pending_request *ring = calloc(capacity, sizeof *ring);
+    if (!ring)
+        return ERR_NO_MEMORY;
+    for (uint64_t id = p->first_id; id != p->next_id; id++)
+        ring[id & (capacity - 1)] = *request_at(p, id);
+    free(p->ring);
+    p->ring = ring;
+    p->ring_capacity = capacity;
+    return ERR_OK;
+}
+
+static int grow_outcomes(struct pending *p)
+{
+    size_t capacity = p->outcomes_capacity ? p->outcomes_capacity * 2 : RING_CAPACITY_FIRST;
+    if (capacity > RING_CAPACITY_MAX)
+        return ERR_BUSY;
+    struct pending_outcome *outcomes = calloc(capacity, sizeof *outcomes);
+    if (!outcomes)
+        return ERR_NO_MEMORY;
+    for (uint64_t i = p->outcomes_first; i != p->outcomes_next; i++)
+        outcomes[i & (capacity - 1)] = p->outcomes[i & (p->outcomes_capacity - 1)];
+    free(p->outcomes);
+    p->outcomes = outcomes;
+    p->outcomes_capacity = capacity;
+    return ERR_OK;
+}
+
+int pending_reserve(struct pending *p)
+{
+    int err = ERR_OK;
+    if (pending_count(p) + 1 > p->ring_capacity)
+        err = grow_requests(p);
+    if (err == ERR_OK && p->application_count + 1 > p->outcomes_capacity)
+        err = grow_outcomes(p);
+    return err;
+}
+
+uint64_t pending_add(struct pending *p, const struct pending_request *request)
+{
+    uint64_t id = p->next_id++;
+    *request_at(p, id) = *request;
+    if (request->application)
+        p->application_count++;
+    return id;
+}
+
+void pending_abandon(struct pending *p, const void *context)
+{
+    for (uint64_t id = p->first_id; id != p->next_id; id++) {
+        struct pending_request *r = request_at(p, id);
+        if (!r->application && r->context == context)
+            r->handler = NULL;
+    }
+}
+
+bool pending_outcome(struct pending *p, struct pending_outcome *ret_outcome)
+{
+    if (!pending_has_outcome(p))
+        return false;
+    *ret_outcome = p->outcomes[p->outcomes_first++ & (p->outcomes_capacity - 1)];
+    p->application_count--;
+    if (ret_outcome->completion.id == p->failed_id)
+        p->failed_id = 0;
+    return true;
+}
+
+/* ---- ending requests ---- */
+
+static void add_outcome(struct pending *p, const struct pending_outcome *outcome, bool stops)
+{
+    p->outcomes[p->outcomes_next++ & (p->outcomes_capacity - 1)] = *outcome;
+    if (stops && outcome->completion.error && p->failed_id == 0)
+        p->failed_id = outcome->completion.id;
+}
+
+static void end_without_reply(struct pending *p, uint64_t id, int error)
+{
+    struct pending_request *r = request_at(p, id);
+    if (r->ended)
+        return;
+    r->ended = true;
+    if (r->application)
+        add_outcome(p, &(struct pending_outcome){.completion = {.id = id, .error = error}},
+                    r->stops);
+    else if (r->handler)
+        r->handler(r->context, &(struct reply){.error = error});
+}
+
+static void forget_ended(struct pending *p)
+{
+    while (p->first_id != p->next_id && request_at(p, p->first_id)->ended)
+        p->first_id++;
+}
+
+void pending_cancel(struct pending *p, uint64_t id, int error)
+{
+    end_without_reply(p, id, error);
+    forget_ended(p);
+}
+
+void pending_fail_all(struct pending *p, int error)
+{
+    for (uint64_t id = p->first_id; id != p->next_id; id++)
+        end_without_reply(p, id, error);
+    p->first_id = p->next_id;
+}
+
+/* ---- replies ---- */
+
+static bool read_get(struct wire_reader *body, struct pending_outcome *o)
+{
+    struct reply_get b;
+    if (!reply_get_read(body, &b))
+        return false;
+    o->completion.result.seq = b.modified;
+    o->completion.result.version = b.version;
+    o->completion.present = b.present;
+    if (b.present) {
+        o->completion.value = b.value.data;
+        o->completion.size = b.value.size;
+    }
+    return true;
+}
+
+static bool read_put(struct wire_reader *body, vigil_result *result)
+{
+    struct reply_put b;
+    if (!reply_put_read(body, &b))
+        return false;
+    result->prev_seq = b.prev_seq;
+    result->version = b.version;
+    return true;
+}
+
+static bool read_incr(struct wire_reader *body, vigil_completion *c)
+{
+    struct reply_incr b;
+    if (!reply_incr_read(body, &b))
+        return false;
+    c->result.version = b.version;
+    c->value = b.value.data;
+    c->size = b.value.size;
+    return true;
+}
+
+static bool read_outcome(const struct reply *reply, struct pending_outcome *o)
+{
+    struct wire_reader body = reply->body;
+    o->completion.id = reply->header.id;
+    o->completion.error = reply->error;
+    o->completion.result.seq = reply->header.seq;
+    if (reply->error) {
+        struct reply_error b;
+        if (!reply_error_read(&body, &b))
+            return false;
+        o->text = b.text;
+        return true;
+    }
+    switch (reply->header.op) {
+    case OP_PUT:
+        return read_put(&body, &o->completion.result);
+    case OP_DELETE: {
+        struct reply_delete b;
+        if (!reply_delete_read(&body, &b))
+            return false;
+        o->completion.result.prev_seq = b.prev_seq;
+        return true;
+    }
+    case OP_INCR:
+        return read_incr(&body, &o->completion);
+    case OP_GET:
+        return read_get(&body, o);
+    case OP_TXN: {
+        struct reply_txn b;
+        if (!reply_txn_read(&body, &b))
+            return false;
+        o->completion.present = b.succeeded;
+        return true;
+    }
+    default:
+        return false; /* nothing else is sent for the application */
+    }
+}
+
+static int end_with_reply(struct pending *p, struct reply *reply, uint64_t id)
+{
+    struct pending_request *r = request_at(p, id);
+    /* Of a message that could not be read at all, the one error is everybody's. */
+    bool whole = reply->header.id == 0 && reply->error;
+    if (!whole && (reply->header.id != id || reply->header.op != r->op))
+        return ERR_MALFORMED;
+    if (r->application) {
+        struct pending_outcome outcome = {0};
+        if (!read_outcome(reply, &outcome))
+            return ERR_MALFORMED;
+        outcome.completion.id = id;
+        outcome.frame = reply_frame_keep(reply->frame);
+        add_outcome(p, &outcome, r->stops);
+    } else if (r->handler) {
+        r->handler(r->context, reply);
+    }
+    r->ended = true;
+    p->first_id = id + 1;
+    return ERR_OK;
+}
+
+int pending_take_reply(struct pending *p, struct reply_frame *frame, uint64_t first_id,
+                       uint16_t count, struct reply_message_header *ret_header)
+{
+    struct reply_message_header message;
+    struct wire_reader r =
+        wire_reader_of(zmq_msg_data(&frame->message), zmq_msg_size(&frame->message));
+    int err = reply_message_read(&r, &message);
+    if (err)
+        return err;
+    forget_ended(p);
+    if (p->first_id != first_id || pending_count(p) < count)
+        return ERR_MALFORMED;
+    *ret_header = message;
+
+    struct reply reply = {.message = ret_header, .frame = frame};
+    for (uint16_t i = 0; i < count; i++) {
+        bool repeat = i > 0 && reply.header.id == 0;
+        if (!repeat) {
+            if (i >= message.count || reply_read(&r, &reply.header, &reply.body) != ERR_OK)
+                return ERR_MALFORMED;
+            reply.error = reply.header.status;
+        }
+        err = end_with_reply(p, &reply, first_id + i);
+        if (err)
+            return err;
+    }
+    return wire_read_complete(&r) ? ERR_OK : ERR_MALFORMED;
+}

@@ -1,0 +1,213 @@
+/* replay_channel.c - the replay socket of a connection. */
+#include "client/replay_channel.h"
+
+#include <errno.h>
+
+#include "client/channel.h"
+#include "client/clock.h"
+
+void replay_channel_init(struct replay_channel *c)
+{
+    *c = (struct replay_channel){.next_id = 1};
+    wire_buffer_init(&c->buffer, LIMIT_MESSAGE_SIZE);
+}
+
+static void close_socket(struct vigil *v)
+{
+    if (!v->replay.socket)
+        return;
+    connection_socket_closing(v, v->replay.socket);
+    zmq_close(v->replay.socket);
+    v->replay.socket = NULL;
+}
+
+void replay_channel_free(struct vigil *v)
+{
+    replay_channel_reset(v);
+    wire_buffer_free(&v->replay.buffer);
+}
+
+static int open_socket(struct vigil *v)
+{
+    struct replay_channel *c = &v->replay;
+    if (c->socket)
+        return ERR_OK;
+    c->socket = channel_socket_new(v, ZMQ_DEALER);
+    if (!c->socket)
+        return connection_fail(v, ERR_LIMIT, "cannot open a socket: %s", zmq_strerror(zmq_errno()));
+    if (zmq_connect(c->socket, v->replay_endpoint) != 0) {
+        int err = connection_fail(v, ERR_INVALID, "cannot connect to %s: %s", v->replay_endpoint,
+                                  zmq_strerror(zmq_errno()));
+        close_socket(v);
+        return err;
+    }
+    connection_socket_opened(v, c->socket);
+    return ERR_OK;
+}
+
+struct wire_buffer *replay_call_begin(struct vigil *v, uint8_t op, uint8_t flags, size_t *ret_place)
+{
+    struct replay_channel *c = &v->replay;
+    wire_buffer_clear(&c->buffer);
+    request_message_begin(&c->buffer, &(struct request_message_header){.count = 1});
+    *ret_place = request_begin(
+        &c->buffer, &(struct request_header){.op = op, .flags = flags, .id = c->next_id});
+    return &c->buffer;
+}
+
+int replay_call_end(struct vigil *v, struct replay_call *call, size_t place)
+{
+    struct replay_channel *c = &v->replay;
+    message_part_end(&c->buffer, place);
+    if (c->buffer.failed)
+        return connection_fail(v, ERR_NO_MEMORY, NULL);
+    if (v->state != CHANNEL_READY)
+        return ERR_DISCONNECTED; /* the failure text tells why */
+    if (c->waiting_count >= REPLAY_CALLS_MAX)
+        return connection_fail(v, ERR_BUSY, NULL);
+    int err = open_socket(v);
+    if (err)
+        return err;
+    if (zmq_send(c->socket, c->buffer.data, c->buffer.size, ZMQ_DONTWAIT) < 0)
+        return connection_fail(v, ERR_BUSY, "cannot ask for a replay: %s",
+                               zmq_strerror(zmq_errno()));
+    call->id = c->next_id++;
+    call->state = REPLAY_WAITING;
+    call->next = NULL;
+    struct replay_call **link = &c->waiting;
+    while (*link)
+        link = &(*link)->next;
+    *link = call;
+    c->waiting_count++;
+    return ERR_OK;
+}
+
+static void unlink_call(struct replay_channel *c, struct replay_call *call)
+{
+    for (struct replay_call **link = &c->waiting; *link; link = &(*link)->next) {
+        if (*link == call) {
+            *link = call->next;
+            c->waiting_count--;
+            return;
+        }
+    }
+}
+
+void replay_call_reset(struct vigil *v, struct replay_call *call)
+{
+    if (call->state == REPLAY_WAITING)
+        unlink_call(&v->replay, call);
+    else if (call->state == REPLAY_ARRIVED)
+        zmq_msg_close(&call->frame);
+    call->state = REPLAY_IDLE;
+}
+
+int replay_reply_read(struct bytes data, struct reply_message_header *ret_message,
+                      struct reply_header *ret_header, struct wire_reader *ret_body)
+{
+    struct wire_reader r = wire_reader_of(data.data, data.size);
+    int err = reply_message_read(&r, ret_message);
+    if (err == ERR_OK)
+        err = reply_read(&r, ret_header, ret_body);
+    if (err == ERR_OK && (ret_message->count != 1 || !wire_read_complete(&r)))
+        err = ERR_MALFORMED;
+    return err;
+}
+
+static void arrive(struct replay_call *call, int error)
+{
+    call->state = REPLAY_ARRIVED;
+    call->error = error;
+    descriptor_signal(call->descriptor);
+}
+
+/* The call that a reply answers; an error without an id answers the oldest. */
+static struct replay_call *find_call(struct replay_channel *c, const struct reply_header *h)
+{
+    if (h->id == 0 && h->status)
+        return c->waiting;
+    for (struct replay_call *call = c->waiting; call; call = call->next) {
+        if (call->id == h->id)
+            return call;
+    }
+    return NULL;
+}
+
+static void take_message(struct vigil *v, zmq_msg_t *m)
+{
+    struct reply_message_header message;
+    struct reply_header header;
+    struct wire_reader body;
+    struct bytes data = {zmq_msg_data(m), zmq_msg_size(m)};
+    if (zmq_msg_more(m) || replay_reply_read(data, &message, &header, &body) != ERR_OK)
+        return; /* nobody's: whoever waits asks again */
+    struct replay_call *call = find_call(&v->replay, &header);
+    if (!call)
+        return;
+    unlink_call(&v->replay, call);
+    zmq_msg_init(&call->frame);
+    zmq_msg_move(&call->frame, m);
+    /* A small message lives inside of zmq_msg_t and has moved with it. */
+    const uint8_t *moved = zmq_msg_data(&call->frame);
+    ptrdiff_t body_at = body.at - data.data;
+    call->body = wire_reader_of(moved + body_at, wire_left(&body));
+    call->message = message;
+    call->header = header;
+    arrive(call, header.status);
+}
+
+void replay_channel_receive(struct vigil *v)
+{
+    while (v->replay.socket) {
+        zmq_msg_t m;
+        zmq_msg_init(&m);
+        int got = zmq_msg_recv(&m, v->replay.socket, ZMQ_DONTWAIT);
+        int failure = got < 0 ? zmq_errno() : 0;
+        if (got >= 0)
+            take_message(v, &m);
+        zmq_msg_close(&m);
+        if (failure && failure != EINTR)
+            return;
+    }
+}
+
+void replay_channel_reset(struct vigil *v)
+{
+    struct replay_channel *c = &v->replay;
+    close_socket(v);
+    while (c->waiting) {
+        struct replay_call *call = c->waiting;
+        unlink_call(c, call);
+        zmq_msg_init(&call->frame);
+        arrive(call, ERR_DISCONNECTED);
+    }
+}
+
+int replay_call_wait(struct vigil *v, struct replay_call *call, int64_t deadline)
+{
+    while (call->state == REPLAY_WAITING) {
+        int64_t now = clock_now_ms();
+        if (now >= deadline) {
+            connection_step(v);
+            if (call->state != REPLAY_WAITING)
+                break;
+            replay_call_reset(v, call);
+            return connection_fail(v, ERR_DISCONNECTED, "%s: no answer", v->replay_endpoint);
+        }
+        int err = connection_wait(v, NULL, deadline_left_ms(deadline, now, 1000));
+        if (err) {
+            replay_call_reset(v, call);
+            return connection_fail(v, err, NULL);
+        }
+        connection_step(v);
+    }
+    if (call->error && call->error != ERR_DISCONNECTED) {
+        struct reply_error e;
+        struct wire_reader body = call->body;
+        if (reply_error_read(&body, &e) && e.text.size > 0)
+            return connection_fail(v, call->error, "%.*s", (int)e.text.size,
+                                   (const char *)e.text.data);
+        return connection_fail(v, call->error, NULL);
+    }
+    return call->error;
+}

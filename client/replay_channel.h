@@ -1,0 +1,67 @@
+/*
+ * replay_channel.h - the replay socket of a connection, shared by its watches,
+ * listings and histories. Opened when first needed.
+ *
+ * 1. A reply reaches the call that it answers, by id; any other is dropped.
+ * 2. A call has at most one request under way.
+ */
+#ifndef VIGIL_CLIENT_REPLAY_CHANNEL_H
+#define VIGIL_CLIENT_REPLAY_CHANNEL_H
+
+#include <stdbool.h>
+#include <zmq.h>
+
+#include "protocol/message.h"
+
+struct vigil;
+struct descriptor;
+
+enum { REPLAY_CALLS_MAX = 32 /* requests under way on one connection */ };
+
+enum replay_call_state { REPLAY_IDLE, REPLAY_WAITING, REPLAY_ARRIVED };
+
+struct replay_call {
+    struct replay_call *next;
+    enum replay_call_state state;
+    uint64_t id;
+    struct descriptor *descriptor; /* signalled when it arrives; may be NULL */
+    /* ARRIVED: */
+    int error; /* the reply's status, or DISCONNECTED: then there is no reply */
+    struct reply_message_header message;
+    struct reply_header header;
+    struct wire_reader body;
+    zmq_msg_t frame; /* initialised when ARRIVED */
+};
+
+struct replay_channel {
+    void *socket;
+    struct replay_call *waiting;
+    size_t waiting_count;
+    uint64_t next_id;
+    struct wire_buffer buffer;
+};
+
+void replay_channel_init(struct replay_channel *c);
+/* All calls must have ended. */
+void replay_channel_free(struct vigil *v);
+
+/* Starts a request: body is written by the caller between begin and end. */
+struct wire_buffer *replay_call_begin(struct vigil *v, uint8_t op, uint8_t flags,
+                                      size_t *ret_place);
+/* ERR_OK; ERR_BUSY: too many are under way, again after a step; ERR_NO_MEMORY, ERR_LIMIT; ERR_DISCONNECTED. */
+int replay_call_end(struct vigil *v, struct replay_call *call, size_t place);
+/* Back to IDLE, whatever it was. */
+void replay_call_reset(struct vigil *v, struct replay_call *call);
+/* Sends nothing; blocks until the call has arrived. timeout_ms as request_timeout_ms. Returns its status. */
+int replay_call_wait(struct vigil *v, struct replay_call *call, int64_t deadline);
+
+/* Hands out what has come. */
+void replay_channel_receive(struct vigil *v);
+/* The connection is lost: what waits ends as DISCONNECTED. */
+void replay_channel_reset(struct vigil *v);
+
+/* Reads a reply message with its one reply. ERR_OK, ERR_MALFORMED, ERR_VERSION. Pure. */
+int replay_reply_read(struct bytes data, struct reply_message_header *ret_message,
+                      struct reply_header *ret_header, struct wire_reader *ret_body);
+
+#endif

@@ -1,0 +1,15 @@
+/* watch_drive.h - what watch_next.c needs of watch.c and the other way round. */
+#ifndef VIGIL_CLIENT_WATCH_DRIVE_H
+#define VIGIL_CLIENT_WATCH_DRIVE_H
+
+#include "client/watch.h"
+
+/* All that can be done without waiting, but for handing out: open, subscribe, ask for replays. */
+void watch_drive(struct vigil_watch *w);
+/* When, on the connection's clock, it is to be driven again. */
+int64_t watch_due_ms(const struct vigil_watch *w);
+/* Sets the failure for an error of the rule; returns it. */
+int watch_fail(struct vigil_watch *w, int error);
+void held_message_drop(struct held_message *m);
+
+#endif

@@ -11,7 +11,7 @@ set -eu
 build_packages='gcc libc6-dev cmake ninja-build pkg-config|pkgconf
     libzmq3-dev libmsgpack-dev|libmsgpack-c-dev liblmdb-dev libjq-dev libonig-dev libjson-c-dev'
 check_packages='g++ git jq procps libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck spin
-    shellcheck spin'
+    shellcheck'
 
 usage() {
     sed -n '2,7s/^# \{0,1\}//p' "$0"

@@ -129,6 +129,7 @@ static void note_committed(struct turn *t, uint64_t started_us, size_t records)
         t->compact_more = true;
     }
     t->applied = status.applied;
+    t->failing = false;
     t->figures.commits++;
     histogram_add(&t->figures.commit_us, clock_monotonic_us() - started_us);
     if (records > 0)
@@ -148,7 +149,9 @@ static void note_failed(struct turn *t, int err, const struct failure *failure)
         t->no_space = true;
         return;
     }
-    log_error("a batch could not be committed: %s", failure->text);
+    log_write(t->failing ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, "a batch could not be committed: %s",
+              failure->text);
+    t->failing = true; /* say it once, not for each client that tries again */
     if (err != ERR_IO)
         return;
     /* The journal has closed itself if it could not open again after the error. */

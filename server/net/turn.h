@@ -49,6 +49,7 @@ struct turn {
     uint64_t incarnation;
 
     bool no_space;               /* the last commit found the disk full */
+    bool failing;                /* the last commit failed for another reason */
     bool journal_lost;           /* the journal cannot be used any more */
     struct failure lost;         /* why */
     uint64_t applied;            /* as of the last commit */

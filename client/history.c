@@ -114,6 +114,8 @@ int vigil_history(vigil *v, const char *key, int timeout_ms,
     vigil_entry entry;
     int64_t deadline = timeout_ms == 0 ? DEADLINE_NEVER : deadline_after(timeout_ms);
     int err = arguments_key(v, key, &w.key);
+    if (err == ERR_OK && !each)
+        err = connection_fail(v, ERR_INVALID, NULL);
     if (err == ERR_OK)
         err = read_entry(v, key, v->request_timeout_ms, &entry, &w.epoch);
     if (err)

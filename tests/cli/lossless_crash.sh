@@ -46,8 +46,9 @@ for ((kill = 1; kill <= kills + 1; kill++)); do
     # Exit 6: the server was lost; 0: it had finished before.
     ((status == 0 || status == 6)) || fail "load ended with $status"
     acknowledged=$(sed -E 's/.*"loaded": ?([0-9]+).*/\1/' "$dir/loaded.$kill")
-    tail -n +"$from" "$dir/load" | head -n "$acknowledged" >>"$dir/acknowledged"
-    from=$((from + acknowledged))
+    to=$((from + acknowledged))
+    awk -v from="$from" -v to="$to" 'NR >= from && NR < to' "$dir/load" >>"$dir/acknowledged"
+    from=$to
     ((kill <= kills)) && start_server --log-level warn
 done
 ((from == changes + 1)) || fail "the loads acknowledged $((from - 1)) of $changes"

@@ -3,6 +3,7 @@
 #
 # The server is killed with SIGKILL in the middle of a load, several times, and started again: what was
 # acknowledged is there, every watcher goes on by itself and has seen exactly what the journal has.
+# shellcheck source=tests/cli/lib_lossless.sh
 . "$(dirname "$0")/lib_lossless.sh"
 
 kills=3

@@ -4,6 +4,7 @@
 # Many changes over ten keys, as fast as `load` can, with watchers of every kind at once: an ordinary
 # one, one on a single key, one stopped for five seconds, one killed every 200 ms, one that starts late.
 # Each must have seen exactly what the journal has.
+# shellcheck source=tests/cli/lib_lossless.sh
 . "$(dirname "$0")/lib_lossless.sh"
 
 declare -A pid_of

@@ -21,7 +21,8 @@ enum {
     COMPACT_RECORDS_MIN = 256,
     COMPACT_RECORDS_ALONE = 4096,
     COMPACT_EVERY_US = 10000,   /* with batches */
-    COMPACT_IDLE_US = 1000000,  /* without */
+    COMPACT_QUIET_US = 100000,  /* once after them */
+    COMPACT_IDLE_US = 1000000,  /* and then for records that age */
     BACKGROUND_QUIET_US = 5000, /* after records were committed, and between steps */
     NO_SPACE_RETRY_US = 1000000,
     CHANGE_COUNT_AT = 42 /* in a record's header, protocol/record.h */
@@ -104,15 +105,17 @@ static int compact(struct turn *t, bool alone, bool *ret_more, bool *ret_blocked
 
 static bool compact_due(const struct turn *t, bool alone)
 {
-    uint64_t target = core_compact_target(t->core);
+    const struct journal_retention *keep = &t->retention;
     uint64_t since_us = t->now_us - t->compact_checked_us;
-    if (t->compact_more || (target != 0 && !t->compact_blocked))
+    if (t->compact_more || (core_compact_target(t->core) != 0 && !t->compact_blocked))
         return true;
+    if (keep->records == 0 && keep->bytes == 0 && keep->age_us == 0)
+        return false;
     if (!alone)
         return since_us >= COMPACT_EVERY_US;
-    /* Quiet: once after the last records, and again only as they age. */
-    return t->mutated_us > t->compact_checked_us ||
-           (t->retention.age_us != 0 && since_us >= COMPACT_IDLE_US);
+    if (t->mutated_us > t->compact_checked_us)
+        return t->now_us - t->mutated_us >= COMPACT_QUIET_US;
+    return keep->age_us != 0 && since_us >= COMPACT_IDLE_US;
 }
 
 /* After a commit: what moved, and what it means for the next ones. */
@@ -253,6 +256,8 @@ uint32_t commit_background_wait_ms(const struct turn *t, uint64_t now_us)
 {
     if (work_waits(t, now_us))
         return (t->no_space ? NO_SPACE_RETRY_US : BACKGROUND_QUIET_US) / 1000;
+    if (t->mutated_us > t->compact_checked_us)
+        return COMPACT_QUIET_US / 1000;
     if (t->retention.age_us != 0 || t->compact_blocked)
         return COMPACT_IDLE_US / 1000;
     return UINT32_MAX;

@@ -13,7 +13,7 @@ int turn_init(struct turn *t)
 {
     wire_buffer_init(&t->malformed_reply, 4096);
     t->batch = calloc(LIMIT_BATCH_REQUESTS, sizeof *t->batch);
-    return t->batch ? ERR_OK : ERR_NO_MEMORY;
+    return t->batch && reply_budget_new(&t->budget) == ERR_OK ? ERR_OK : ERR_NO_MEMORY;
 }
 
 static void close_batch(struct turn *t)
@@ -29,6 +29,7 @@ void turn_free(struct turn *t)
         close_batch(t);
     free(t->batch);
     t->batch = NULL;
+    reply_budget_free(t->budget);
     wire_buffer_free(&t->malformed_reply);
 }
 
@@ -128,8 +129,10 @@ static void send_replies(struct turn *t)
         struct bytes peer;
         struct bytes message;
         core_reply_at(t->core, i, &peer, &message);
-        if (!routed_send(t->requests, peer, message))
-            t->figures.replies_dropped++;
+        bool sent = message.size < REPLY_LARGE_BYTES
+                        ? routed_send(t->requests, peer, message)
+                        : reply_budget_send(t->budget, t->requests, peer, message);
+        t->figures.replies_dropped += !sent;
     }
 }
 

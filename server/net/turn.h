@@ -20,6 +20,7 @@
 #include "journal/journal.h"
 #include "server/core/core.h"
 #include "server/net/histogram.h"
+#include "server/net/reply_budget.h"
 #include "server/net/zmq_socket.h"
 
 struct turn_figures {
@@ -45,6 +46,7 @@ struct turn {
     size_t batch_count;
     bool swallowing; /* surplus frames of a message are still to be taken */
     bool view_open;
+    struct reply_budget *budget;
     struct wire_buffer malformed_reply;
     uint64_t incarnation;
 

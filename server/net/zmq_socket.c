@@ -122,19 +122,19 @@ static void free_body(void *data, void *hint)
     free(data);
 }
 
+bool routed_send_message(void *socket, struct bytes peer, zmq_msg_t *message)
+{
+    bool sent = send_peer(socket, peer) && zmq_msg_send(message, socket, ZMQ_DONTWAIT) >= 0;
+    if (!sent)
+        zmq_msg_close(message);
+    return sent;
+}
+
 bool routed_send_buffer(void *socket, struct bytes peer, struct wire_buffer *body)
 {
     zmq_msg_t message;
-    if (!send_peer(socket, peer))
+    if (zmq_msg_init_data(&message, body->data, body->size, free_body, NULL) != 0)
         return false;
-    if (zmq_msg_init_data(&message, body->data, body->size, free_body, NULL) != 0) {
-        /* The first frame must not stay alone: an empty second one is a reply nobody waits for. */
-        zmq_send(socket, "", 0, ZMQ_DONTWAIT);
-        return false;
-    }
     *body = (struct wire_buffer){.size_max = body->size_max};
-    if (zmq_msg_send(&message, socket, ZMQ_DONTWAIT) >= 0)
-        return true;
-    zmq_msg_close(&message);
-    return false;
+    return routed_send_message(socket, peer, &message);
 }

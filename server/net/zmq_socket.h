@@ -47,4 +47,7 @@ bool routed_send(void *socket, struct bytes peer, struct bytes body);
 /* The same; takes over body->data, and leaves body empty. */
 bool routed_send_buffer(void *socket, struct bytes peer, struct wire_buffer *body);
 
+/* The same; closes message in any case. */
+bool routed_send_message(void *socket, struct bytes peer, zmq_msg_t *message);
+
 #endif

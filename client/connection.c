@@ -250,6 +250,20 @@ static int call_failed(struct vigil *v, struct call *call)
     return connection_fail(v, err, NULL);
 }
 
+/* Silence for as long as a request may take is a lost connection. With less time (a wait has its own),
+ * it cannot be told apart from a slow server, unless there is no connection at all. */
+static int call_timed_out(struct vigil *v, int timeout_ms, bool heard)
+{
+    bool full_time = v->request_timeout_ms >= 0 && timeout_ms >= v->request_timeout_ms;
+    if (full_time && !heard) {
+        connection_forget_all(v, "the server does not answer");
+        return v->failure.code;
+    }
+    if (v->state != CHANNEL_READY)
+        return connection_fail(v, ERR_DISCONNECTED, "%s: no server is there", v->endpoint_text);
+    return connection_fail(v, ERR_TIMEOUT, "no answer within %d ms", timeout_ms);
+}
+
 int connection_call(struct vigil *v, struct call *call, int timeout_ms)
 {
     *call = (struct call){.done = false};
@@ -268,10 +282,7 @@ int connection_call(struct vigil *v, struct call *call, int timeout_ms)
             if (call->done)
                 break;
             pending_abandon(&v->pending, call);
-            if (v->heard != heard)
-                return connection_fail(v, ERR_TIMEOUT, "no answer within %d ms", timeout_ms);
-            connection_forget_all(v, "the server does not answer");
-            return v->failure.code;
+            return call_timed_out(v, timeout_ms, v->heard != heard);
         }
         connection_wait(v, NULL, deadline_left_ms(deadline, now, 1000));
         connection_step(v);

@@ -20,6 +20,7 @@ struct waiting {
     struct bytes key_bytes;
     const vigil_wait_options *options;
     int64_t deadline;
+    bool only_looks; /* the time given is 0: a round trip may take what a request may */
     bool reads_state;
     vigil_watch_options watch;
     uint64_t skip_to; /* records up to it are part of the state that was looked at */
@@ -50,7 +51,7 @@ static int trip_timeout_ms(const struct waiting *w)
 {
     int left = deadline_timeout_ms(w->deadline);
     int trip = w->v->request_timeout_ms;
-    if (left < 0)
+    if (left < 0 || w->only_looks)
         return trip;
     return trip >= 0 && trip < left ? trip : left;
 }
@@ -61,34 +62,32 @@ static bool may_retry(const struct waiting *w, int err)
     return (err == ERR_DISCONNECTED || err == ERR_TIMEOUT) && clock_now_ms() < w->deadline;
 }
 
-/* ERR_OK: satisfied by the present state. ERR_TIMEOUT: it is not, go on from there. */
-static int look_at_state(struct waiting *w, int timeout_ms, vigil_wait_result *ret_result)
+/* If the present state does not satisfy, the watch is to go on from there. */
+static int look_at_state(struct waiting *w, bool *ret_satisfied, vigil_wait_result *ret_result)
 {
     vigil_entry entry;
     uint64_t epoch;
     int err;
     do {
-        err = read_entry(w->v, w->key,
-                         timeout_ms == 0 ? w->v->request_timeout_ms : trip_timeout_ms(w), &entry,
-                         &epoch);
+        err = read_entry(w->v, w->key, trip_timeout_ms(w), &entry, &epoch);
     } while (err && may_retry(w, err));
     if (err)
-        return err == ERR_TIMEOUT ? ERR_DISCONNECTED : err;
-    if (state_satisfies(w, &entry)) {
-        *ret_result = (vigil_wait_result){.from_state = true, .entry = entry};
-        return ERR_OK;
-    }
+        return err;
+    *ret_satisfied = state_satisfies(w, &entry);
+    *ret_result = (vigil_wait_result){.from_state = true, .entry = entry};
     w->watch.since = VIGIL_SINCE_POSITION;
     w->watch.position = (vigil_position){epoch, entry.seq};
-    w->skip_to = entry.seq;
-    return ERR_TIMEOUT;
+    return ERR_OK;
 }
 
-/* The kept watch serves again if it is of this key and has not gone beyond the state's seq. */
+/* The kept watch serves again if it is of this key and has not gone beyond the position, which must be
+ * one that the server has reached: whether it is ahead, only the server can tell. */
 static bool kept_watch_serves(const struct waiting *w)
 {
     const struct vigil_watch *kept = w->v->wait_watch;
-    return kept && w->reads_state && bytes_equal(kept->filter->patterns[0].text, w->key_bytes) &&
+    if (w->watch.since != VIGIL_SINCE_POSITION || w->watch.position.seq > w->v->head)
+        return false;
+    return kept && bytes_equal(kept->filter->patterns[0].text, w->key_bytes) &&
            kept->rule.state != WATCH_ENDED && kept->rule.epoch == w->watch.position.epoch &&
            kept->rule.position <= w->watch.position.seq;
 }
@@ -98,8 +97,10 @@ static int open_watch(struct waiting *w)
     struct vigil *v = w->v;
     struct pattern exact = {.kind = PATTERN_EXACT, .text = w->key_bytes};
     int err;
-    if (kept_watch_serves(w))
+    if (kept_watch_serves(w)) {
+        w->skip_to = w->watch.position.seq;
         return ERR_OK;
+    }
     wait_forget(v);
     do {
         struct filter *filter = malloc(sizeof *filter);
@@ -157,24 +158,24 @@ int vigil_wait(vigil *v, const char *key, const vigil_wait_options *options, int
     struct waiting w = {.v = v,
                         .key = key,
                         .options = options ? options : &defaults,
-                        .deadline = deadline_after(timeout_ms)};
+                        .deadline = deadline_after(timeout_ms),
+                        .only_looks = timeout_ms == 0};
     vigil_wait_result result;
+    bool satisfied = false;
     int err = arguments_key(v, key, &w.key_bytes);
     if (err)
         return err;
     w.watch.since = w.options->since;
     w.watch.position = w.options->position;
     w.reads_state = w.options->since == VIGIL_SINCE_NOW && !w.options->change;
-    if (w.reads_state) {
-        err = look_at_state(&w, timeout_ms, &result);
-        if (err == ERR_TIMEOUT && timeout_ms == 0)
-            return connection_fail(v, ERR_TIMEOUT, NULL);
-    }
-    if (!w.reads_state || err == ERR_TIMEOUT) {
+    if (w.reads_state)
+        err = look_at_state(&w, &satisfied, &result);
+    if (err == ERR_OK && !satisfied && w.reads_state && w.only_looks)
+        err = connection_fail(v, ERR_TIMEOUT, NULL);
+    if (err == ERR_OK && !satisfied)
         err = open_watch(&w);
-        if (err == ERR_OK)
-            err = look_at_changes(&w, &result);
-    }
+    if (err == ERR_OK && !satisfied)
+        err = look_at_changes(&w, &result);
     if (err == ERR_OK && ret_result)
         *ret_result = result;
     return err;

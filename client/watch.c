@@ -231,10 +231,13 @@ static int wait_until_open(struct vigil_watch *w, int timeout_ms)
         if (err && err != ERR_DISCONNECTED)
             return watch_fail(w, err);
         int64_t now = clock_now_ms();
-        if (now >= deadline)
-            return connection_fail(v, ERR_DISCONNECTED,
+        if (now >= deadline) {
+            bool full_time = v->request_timeout_ms >= 0 && timeout_ms >= v->request_timeout_ms;
+            bool is_slow = v->state == CHANNEL_READY && !full_time;
+            return connection_fail(v, is_slow ? ERR_TIMEOUT : ERR_DISCONNECTED,
                                    "%s: the stream could not be opened within %d ms",
                                    v->endpoint_text, timeout_ms);
+        }
         int most = deadline_left_ms(watch_due_ms(w), v->now_ms, 1000);
         connection_wait(v, NULL, deadline_left_ms(deadline, now, most));
     }

@@ -25,7 +25,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FLUSH_MS = 20, FLUSH_SIZE = 1 << 16 };
+/* Few large flushes: some file systems take milliseconds to replace the cursor file. */
+enum { FLUSH_MS = 20, FLUSH_SIZE = 4 << 20 };
 enum { GO_ON = -1 }; /* beside the exit codes */
 
 enum {

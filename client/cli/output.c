@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_CHUNK = 1 << 20, BUFFER_KEPT = 1 << 20 };
+enum { FILE_CHUNK = 1 << 20, BUFFER_KEPT = 8 << 20 };
 
 void output_init(struct output *o, int fd)
 {

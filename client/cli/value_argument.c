@@ -29,8 +29,7 @@ int value_argument_parse(const struct cli *cli, const char *what, struct bytes t
     if (form == VALUE_JSON) {
         if (parse_json(text, out, &failure) == ERR_OK)
             return EXIT_DONE;
-        cli_error(cli, "%s: %s (a JSON string has double quotes; --string takes text as it is)",
-                  what, failure.text);
+        cli_error(cli, "%s: %s (--string takes text as it is)", what, failure.text);
         return failure_code;
     }
     if (form == VALUE_STRING && !utf8_valid(text)) {

@@ -79,7 +79,7 @@ grep -q TIMEOUT "$folder/err"
 mkfifo "$folder/in"
 "$VIGIL_EXAMPLES/mirror_event_loop" light/ <"$folder/in" >"$folder/out" 2>>"$folder/log" &
 mirror=$!
-children+=($mirror)
+children+=("$mirror")
 exec 3>"$folder/in"
 until_line "$folder/out" '^1 keys'
 "$VIGIL" put light/c 3 >/dev/null

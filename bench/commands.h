@@ -40,7 +40,7 @@ struct status_figures {
     bool known;
     uint64_t requests;
     uint64_t messages;
-    uint64_t records;
+    uint64_t mutations;
     uint64_t commits;
 };
 

@@ -138,10 +138,11 @@ static int fill(struct load_thread *t, struct load_connection *c, uint64_t now)
  * more has handed all of those to the socket. */
 static int work(struct load_thread *t, struct load_connection *c)
 {
-    while (c->in_flight > 0) {
+    for (;;) {
         vigil_completion completion;
         int err = vigil_receive(c->v, 0, &completion);
-        if (err == VIGIL_TIMEOUT || err == VIGIL_INTERRUPTED) {
+        bool idle = err == VIGIL_INVALID && c->in_flight == 0;
+        if (err == VIGIL_TIMEOUT || err == VIGIL_INTERRUPTED || idle) {
             return ERR_OK;
         }
         if (err) {

@@ -158,6 +158,6 @@ void report_status_figures(struct bench *b, const struct status_figures *s)
         report_number(b->report, "requests_per_message", (double)s->requests / (double)s->messages);
     }
     if (s->known && s->commits > 0) {
-        report_number(b->report, "records_per_commit", (double)s->records / (double)s->commits);
+        report_number(b->report, "records_per_commit", (double)s->mutations / (double)s->commits);
     }
 }

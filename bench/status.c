@@ -18,7 +18,7 @@ static void take(struct status_figures *f, const msgpack_object_kv *entry)
     } names[] = {
         {"requests", &f->requests},
         {"messages", &f->messages},
-        {"records", &f->records},
+        {"mutations", &f->mutations},
         {"commits", &f->commits},
     };
     const msgpack_object_str *name = &entry->key.via.str;
@@ -59,7 +59,7 @@ void status_subtract(const struct status_figures *after, const struct status_fig
         .known = after->known && before->known,
         .requests = after->requests - before->requests,
         .messages = after->messages - before->messages,
-        .records = after->records - before->records,
+        .mutations = after->mutations - before->mutations,
         .commits = after->commits - before->commits,
     };
 }

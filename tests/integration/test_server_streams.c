@@ -428,6 +428,43 @@ static void listings_show_checkpointed_rows_in_pages(void **state)
     assert_int_equal(rows, 40);
 }
 
+/* What the state does not hold yet cannot be compacted: the server checkpoints first, by itself. */
+static void compaction_reaches_its_target(void **state)
+{
+    (void)state;
+    struct reply_header reply;
+    struct wire_reader body;
+    struct reply_compact compacted = {0};
+    struct request_compact request = {0};
+    struct chunk c;
+    uint64_t first = put("c/first", 7);
+    put("c/second", 1);
+    request.before = put("c/third", 1);
+    while (compacted.oldest < request.before) {
+        struct wire_buffer b;
+        wire_buffer_init(&b, 64);
+        request_compact_write(&b, &request);
+        raw_begin(&f.client, 0);
+        raw_add(&f.client, OP_COMPACT, 0, &b);
+        wire_buffer_free(&b);
+        assert_int_equal(raw_call(&f.client, &reply, &body), ERR_OK);
+        assert_true(reply_compact_read(&body, &compacted));
+    }
+    assert_int_equal(compacted.oldest, request.before);
+    assert_int_equal(replay(0, first - 1, 0, PATTERN_PREFIX, "", &c), ERR_COMPACTED);
+    assert_int_equal(f.replay.reply_header.oldest, request.before);
+    assert_int_equal(replay(0, request.before - 1, 0, PATTERN_PREFIX, "", &c), ERR_OK);
+    assert_int_equal(c.reply.count, 1);
+
+    struct reply_get get;
+    raw_begin(&f.client, 0);
+    raw_add_get(&f.client, "c/first");
+    assert_int_equal(raw_call(&f.client, &reply, &body), ERR_OK);
+    assert_true(reply_get_read(&body, &get));
+    assert_int_equal(get.present, 1);
+    assert_int_equal(get.modified, first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +475,7 @@ int main(void)
         cmocka_unit_test(positions_that_cannot_be_served_are_errors),
         cmocka_unit_test(history_follows_one_key_back),
         cmocka_unit_test(listings_show_checkpointed_rows_in_pages),
+        cmocka_unit_test(compaction_reaches_its_target),
     };
     return cmocka_run_group_tests_name("server streams", tests, set_up, tear_down);
 }

@@ -129,7 +129,8 @@ static void turn(struct model *m)
         ms = LEASE_MS - 100 + sample_below(&m->random, 200);
         m->silences++;
     }
-    tick(m, ms);
+    if (sample_below(&m->random, 4) > 0)
+        tick(m, ms);
     watchers_work(&m->watchers, false);
     compact(m);
     if (sample_below(&m->random, 200) == 0)

@@ -1,0 +1,317 @@
+/*
+ * Whole sequences of what can happen to a core: messages of any bytes, requests
+ * of any body, commits, aborts, ticks, checkpoints, restarts. What must hold
+ * whatever comes in is checked after each step:
+ *
+ *  - each message has one reply message, with as many replies as requests, or one;
+ *  - records are whole, in seq order, and name the seq at which each key changed before;
+ *  - an abort leaves the keys as they were, a restart too;
+ *  - what a stream emits is whole, and its chain has no gap.
+ *
+ * Input: commands of one byte (its remainder by 8), each with what follows it:
+ *  0 message: u8 peer, u16 size, bytes     4 tick: u8
+ *  1 request: u8 peer, u8 op, u8 flags,    5 slice: u8 rows
+ *    u16 size, body (for stream_renew and  6 commit, restart
+ *    _close: numbers of known topics)      7 subscription: u8 number of a known topic
+ *  2 commit   3 abort
+ */
+#include "tests/support/core_fixture.h"
+
+enum { STEPS_MAX = 300, KEYS_MAX = 500, TOPICS_MAX = 64, PEERS = 5 };
+
+struct shadow_key {
+    struct bytes key;
+    uint64_t modified;
+    bool present;
+};
+
+struct shadow_topic {
+    uint8_t topic[TOPIC_SIZE];
+    uint64_t last;
+    bool is_seen;
+};
+
+struct fuzz {
+    struct core_fixture f;
+    struct shadow_key keys[KEYS_MAX];
+    size_t key_count;
+    struct shadow_topic topics[TOPICS_MAX];
+    size_t topic_count;
+    uint16_t sent[STEPS_MAX]; /* count of requests, as each message of the batch says */
+    size_t sent_count;
+    uint64_t checked; /* seq of the newest record that was looked at */
+    struct core_figures before;
+};
+
+#define CHECK(condition)  \
+    do {                  \
+        if (!(condition)) \
+            abort();      \
+    } while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* ---- what must hold ---- */
+
+static struct shadow_key *shadow_of(struct fuzz *z, struct bytes key)
+{
+    for (size_t i = 0; i < z->key_count; i++) {
+        if (bytes_equal(z->keys[i].key, key))
+            return &z->keys[i];
+    }
+    if (z->key_count == KEYS_MAX)
+        return NULL;
+    struct shadow_key *made = &z->keys[z->key_count++];
+    *made = (struct shadow_key){.key = {copy_exactly(key.data, key.size), key.size}};
+    return made;
+}
+
+static void check_records(struct fuzz *z)
+{
+    while (z->checked < core_fixture_head(&z->f)) {
+        struct record_header h;
+        struct bytes record = core_fixture_record(&z->f, ++z->checked);
+        CHECK(record_check(record, &h) == ERR_OK && h.seq == z->checked);
+        struct change c;
+        for (struct change_iterator i = record_changes(record.data); change_next(&i, &c);) {
+            struct shadow_key *k = shadow_of(z, c.key);
+            if (!k)
+                continue;
+            CHECK(c.prev_seq == k->modified);
+            CHECK(c.op == CHANGE_PUT || k->present);
+            k->modified = h.seq;
+            k->present = c.op == CHANGE_PUT;
+        }
+    }
+}
+
+static void check_keys(struct fuzz *z)
+{
+    for (size_t i = 0; i < z->key_count; i++) {
+        char key[LIMIT_KEY_SIZE + 1];
+        memcpy(key, z->keys[i].key.data, z->keys[i].key.size);
+        key[z->keys[i].key.size] = '\0';
+        struct reply_get got = core_fixture_get(&z->f, key);
+        CHECK(got.present == z->keys[i].present && got.modified == z->keys[i].modified);
+    }
+}
+
+static void note_topic(struct fuzz *z, struct bytes topic)
+{
+    for (size_t i = 0; i < z->topic_count; i++) {
+        if (memcmp(z->topics[i].topic, topic.data, TOPIC_SIZE) == 0)
+            return;
+    }
+    if (z->topic_count < TOPICS_MAX)
+        memcpy(z->topics[z->topic_count++].topic, topic.data, TOPIC_SIZE);
+}
+
+static void check_replies(struct fuzz *z, int code)
+{
+    CHECK(core_reply_count(z->f.core) == z->sent_count);
+    for (size_t m = 0; m < z->sent_count; m++) {
+        struct parsed_reply reply = core_fixture_reply(&z->f, m, 0);
+        uint16_t count = reply.message.count;
+        CHECK(count == z->sent[m] || count == 1);
+        CHECK(reply.message.head == core_fixture_head(&z->f));
+        for (uint16_t r = 0; r < count; r++) {
+            reply = core_fixture_reply(&z->f, m, r);
+            CHECK(reply.header.seq <= reply.message.head);
+            CHECK(code == ERR_OK || reply.header.status == code);
+            struct reply_stream_open body;
+            if (reply.header.op == OP_STREAM_OPEN && reply.header.status == ERR_OK) {
+                CHECK(reply_stream_open_read(&reply.body, &body));
+                note_topic(z, body.topic);
+            }
+        }
+    }
+}
+
+static void check_entry(const struct fuzz *z, struct shadow_topic *t, uint64_t prev, uint64_t seq)
+{
+    CHECK(prev < seq && seq <= core_fixture_head(&z->f));
+    if (!t)
+        return;
+    CHECK(!t->is_seen || t->last == prev);
+    t->is_seen = true;
+    t->last = seq;
+}
+
+static void check_stream_message(struct fuzz *z, struct bytes message)
+{
+    struct stream_header h;
+    struct shadow_topic *t = NULL;
+    uint64_t prev;
+    uint64_t seq;
+    struct wire_reader r = wire_reader_of(message.data, message.size);
+    CHECK(message.size <= LIMIT_STREAM_MESSAGE_SIZE && stream_read_header(&r, &h) == ERR_OK);
+    for (size_t i = 0; i < z->topic_count; i++) {
+        if (memcmp(z->topics[i].topic, h.topic, TOPIC_SIZE) == 0)
+            t = &z->topics[i];
+    }
+    if (h.kind == STREAM_BOOKMARK) {
+        struct stream_bookmark m;
+        CHECK(stream_read_bookmark(&r, &m) == ERR_OK);
+        CHECK(m.head == core_fixture_head(&z->f) && m.last <= m.head);
+        CHECK(!t || !t->is_seen || t->last == m.last);
+        return;
+    }
+    if (h.kind == STREAM_NOTICE) {
+        CHECK(stream_read_notice(&r, &prev, &seq) == ERR_OK);
+        check_entry(z, t, prev, seq);
+        return;
+    }
+    for (uint16_t i = 0; i < h.count; i++) {
+        struct bytes record;
+        struct record_header header;
+        CHECK(stream_read_entry(&r, &prev, &record, &header) == ERR_OK);
+        check_entry(z, t, prev, header.seq);
+    }
+    CHECK(wire_read_complete(&r));
+}
+
+static void check_emitted(struct fuzz *z)
+{
+    for (size_t i = 0; i < z->f.emitted.count; i++)
+        check_stream_message(z, z->f.emitted.items[i]);
+    core_fixture_clear_emitted(&z->f);
+}
+
+/* ---- commands ---- */
+
+static void begin(struct fuzz *z)
+{
+    z->sent_count = 0;
+    core_figures(z->f.core, &z->before);
+    core_fixture_begin(&z->f);
+}
+
+static void commit(struct fuzz *z)
+{
+    core_fixture_commit(&z->f);
+    check_records(z);
+    check_replies(z, ERR_OK);
+    check_emitted(z);
+}
+
+static void abort_batch(struct fuzz *z)
+{
+    struct core_figures after;
+    core_fixture_abort(&z->f, ERR_IO, "a test");
+    check_replies(z, ERR_IO);
+    core_figures(z->f.core, &after);
+    CHECK(after.overlay_keys == z->before.overlay_keys);
+    CHECK(after.overlay_bytes == z->before.overlay_bytes);
+    CHECK(after.head == z->before.head);
+}
+
+static void send_message(struct fuzz *z, uint8_t peer, struct bytes message)
+{
+    static const char *const names[PEERS] = {"a", "b", "c", "d", ""};
+    if (core_batch_full(z->f.core)) {
+        commit(z);
+        begin(z);
+    }
+    z->sent[z->sent_count++] = message.size >= 4 ? wire_load_u16(message.data + 2) : 1;
+    core_fixture_send_bytes(&z->f, names[peer % PEERS], message);
+}
+
+static void send_request(struct fuzz *z, struct wire_reader *r)
+{
+    struct core_fixture *f = &z->f;
+    uint8_t peer = wire_read_u8(r);
+    uint8_t op = wire_read_u8(r);
+    uint8_t flags = wire_read_u8(r);
+    struct bytes body = wire_read_bytes16(r);
+    core_fixture_message(f, 0, 0);
+    f->next_flags = flags;
+    (void)request_start(f, op);
+    if (op == OP_STREAM_RENEW || op == OP_STREAM_CLOSE) {
+        if (op == OP_STREAM_RENEW)
+            wire_write_u16(&f->message, (uint16_t)body.size);
+        for (size_t i = 0; i < body.size; i++)
+            wire_write_raw(&f->message, z->topics[body.data[i] % TOPICS_MAX].topic, TOPIC_SIZE);
+    } else {
+        wire_write_raw(&f->message, body.data, body.size);
+    }
+    request_finish(f);
+    send_message(z, peer, core_fixture_message_bytes(f));
+}
+
+static void restart(struct fuzz *z)
+{
+    commit(z);
+    core_fixture_restart(&z->f);
+    z->topic_count = 0;
+    memset(z->topics, 0, sizeof z->topics);
+    check_keys(z);
+    check_emitted(z);
+    begin(z);
+}
+
+static void tick(struct fuzz *z, uint8_t step)
+{
+    commit(z);
+    (void)core_fixture_tick(&z->f, step == 255 ? LEASE_MS : step * 8u);
+    check_emitted(z);
+    begin(z);
+}
+
+static void run_command(struct fuzz *z, struct wire_reader *r)
+{
+    uint8_t command = wire_read_u8(r) % 8;
+    switch (command) {
+    case 0: {
+        uint8_t peer = wire_read_u8(r);
+        send_message(z, peer, wire_read_bytes16(r));
+        break;
+    }
+    case 1:
+        send_request(z, r);
+        break;
+    case 2:
+        commit(z);
+        begin(z);
+        break;
+    case 3:
+        abort_batch(z);
+        begin(z);
+        break;
+    case 4:
+        tick(z, wire_read_u8(r));
+        break;
+    case 5:
+        core_fixture_slice(&z->f, wire_read_u8(r) % 8);
+        break;
+    case 6:
+        restart(z);
+        break;
+    default:
+        core_subscribed(z->f.core,
+                        (struct bytes){z->topics[wire_read_u8(r) % TOPICS_MAX].topic, TOPIC_SIZE});
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct core_limits limits = {.checkpoint_keys = 4,
+                                              .value_size_max = 20000,
+                                              .message_size_max = 30000,
+                                              .streams_max = 40,
+                                              .streams_per_peer_max = 30,
+                                              .peers_max = 4};
+    struct fuzz *z = calloc(1, sizeof *z);
+    struct wire_reader r = wire_reader_of(data, size);
+    core_fixture_open(&z->f, 1, &limits);
+    begin(z);
+    for (unsigned i = 0; i < STEPS_MAX && wire_left(&r) > 0; i++)
+        run_command(z, &r);
+    restart(z);
+    commit(z);
+    core_fixture_close(&z->f);
+    for (size_t i = 0; i < z->key_count; i++)
+        free((void *)(uintptr_t)z->keys[i].key.data);
+    free(z);
+    return 0;
+}

@@ -87,6 +87,20 @@ static void reset_buffer(struct wire_buffer *b)
     }
 }
 
+/* The header that all replies of the batch have, but for their count; made once, because a reply
+ * to a single put is little more than that. */
+static void make_reply_header(struct core *core)
+{
+    struct wire_buffer header = {.data = core->batch.reply_header,
+                                 .capacity = REPLY_MESSAGE_HEADER_SIZE,
+                                 .size_max = REPLY_MESSAGE_HEADER_SIZE};
+    reply_message_begin(&header, &(struct reply_message_header){.epoch = core->epoch,
+                                                                .incarnation = core->incarnation,
+                                                                .head = core->head,
+                                                                .oldest = core->oldest});
+    assert(!header.failed);
+}
+
 void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms)
 {
     struct batch *b = &core->batch;
@@ -114,6 +128,7 @@ void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms)
     b->record_count = 0;
     b->key_hash_count = 0;
     b->place_count = 0;
+    make_reply_header(core);
     checkpoint_take_back(&core->checkpoint);
     checkpoint_free_some(&core->checkpoint);
 }
@@ -144,20 +159,11 @@ size_t core_batch_record_bytes(const struct core *core)
 
 /* ---- a message ---- */
 
-static struct reply_message_header reply_header(const struct core *core, uint16_t count)
+static size_t begin_reply(const struct core *core, struct wire_buffer *replies, uint16_t count)
 {
-    return (struct reply_message_header){.count = count,
-                                         .epoch = core->epoch,
-                                         .incarnation = core->incarnation,
-                                         .head = core->head,
-                                         .oldest = core->oldest};
-}
-
-static size_t begin_reply(struct core *core, uint16_t count)
-{
-    size_t begin = core->batch.replies.size;
-    struct reply_message_header h = reply_header(core, count);
-    reply_message_begin(&core->batch.replies, &h);
+    size_t begin = replies->size;
+    wire_write_raw(replies, core->batch.reply_header, REPLY_MESSAGE_HEADER_SIZE);
+    message_set_count(replies, begin, count);
     return begin;
 }
 
@@ -224,7 +230,7 @@ static int apply_all(struct core *core, struct bytes peer, struct bytes message,
                      const struct request_message_header *h)
 {
     struct batch *b = &core->batch;
-    size_t begin = begin_reply(core, h->count);
+    size_t begin = begin_reply(core, &b->replies, h->count);
     struct wire_reader r = wire_reader_of(message.data + REQUEST_MESSAGE_HEADER_SIZE,
                                           message.size - REQUEST_MESSAGE_HEADER_SIZE);
     bool abort_rest = false;
@@ -251,7 +257,7 @@ static void reply_no_memory(struct core *core, struct bytes message, uint16_t co
 {
     struct wire_reader r = wire_reader_of(message.data + REQUEST_MESSAGE_HEADER_SIZE,
                                           message.size - REQUEST_MESSAGE_HEADER_SIZE);
-    (void)begin_reply(core, count);
+    (void)begin_reply(core, &core->batch.replies, count);
     for (uint16_t i = 0; i < count; i++) {
         const uint8_t *part = r.at;
         (void)wire_read_raw(&r, wire_load_u32(part));
@@ -260,10 +266,11 @@ static void reply_no_memory(struct core *core, struct bytes message, uint16_t co
     }
 }
 
-static void place_reply(struct batch *b, size_t begin, struct bytes peer)
+static void place_reply(struct batch *b, size_t begin, uint16_t count, struct bytes peer)
 {
     struct reply_place *place = &b->places[b->place_count++];
-    *place = (struct reply_place){begin, b->replies.size - begin, b->peers.size, peer.size};
+    *place = (struct reply_place){begin, b->replies.size - begin, b->peers.size,
+                                  (uint16_t)peer.size, count};
     wire_write_raw(&b->peers, peer.data, peer.size);
 }
 
@@ -273,6 +280,7 @@ int core_request(struct core *core, struct bytes peer, struct bytes message)
     struct request_message_header h;
     char text[LIMIT_ERROR_TEXT];
     size_t begin = b->replies.size;
+    uint16_t count;
     assert(b->is_open);
     assert(peer.size <= PEER_SIZE_MAX);
 
@@ -283,12 +291,14 @@ int core_request(struct core *core, struct bytes peer, struct bytes message)
         reserve(&b->replies, REPLY_MESSAGE_HEADER_SIZE + (size_t)h.count * REPLY_ERROR_SIZE)) {
         if (!refused)
             err = ERR_NO_MEMORY;
+        count = 1;
         b->requests++;
-        (void)begin_reply(core, 1);
+        (void)begin_reply(core, &b->replies, 1);
         reply_write_error(&b->replies, 0, 0, (uint16_t)(refused ? refused : ERR_NO_MEMORY), 0,
                           refused ? text : NULL);
     } else {
-        b->requests += h.count;
+        count = h.count;
+        b->requests += count;
         err = apply_all(core, peer, message, &h);
         if (err) {
             b->replies.failed = false;
@@ -296,7 +306,7 @@ int core_request(struct core *core, struct bytes peer, struct bytes message)
             reply_no_memory(core, message, h.count);
         }
     }
-    place_reply(b, begin, peer);
+    place_reply(b, begin, count, peer);
     if (!err)
         err = reserve_message(b);
     return err;
@@ -313,13 +323,10 @@ void core_batch_commit(struct core *core)
         core->time_us = b->time_us;
     core->requests += b->requests;
     core->mutations += b->mutations;
+    make_reply_header(core);
     for (size_t i = 0; i < b->place_count; i++) {
-        uint8_t *message = b->replies.data + b->places[i].begin;
-        struct wire_buffer header = {.data = message,
-                                     .capacity = REPLY_MESSAGE_HEADER_SIZE,
-                                     .size_max = REPLY_MESSAGE_HEADER_SIZE};
-        struct reply_message_header h = reply_header(core, wire_load_u16(message + 2));
-        reply_message_begin(&header, &h);
+        memcpy(b->replies.data + b->places[i].begin, b->reply_header, REPLY_MESSAGE_HEADER_SIZE);
+        message_set_count(&b->replies, b->places[i].begin, b->places[i].count);
     }
     undo_forget(&core->undo);
     lease_commit(&core->leases);
@@ -339,8 +346,7 @@ static void write_aborted(struct core *core, const struct reply_place *place,
     struct wire_reader body;
     int err = reply_message_read(&r, &h);
     assert(err == ERR_OK);
-    h = reply_header(core, h.count);
-    reply_message_begin(to, &h);
+    (void)begin_reply(core, to, h.count);
     for (uint16_t i = 0; i < h.count; i++) {
         err = reply_read(&r, &reply, &body);
         assert(err == ERR_OK);
@@ -369,7 +375,7 @@ static void abort_replies(struct core *core, int code, const char *text)
     wire_buffer_free(&aborted);
     b->replies_lost = true;
     wire_buffer_clear(&b->replies);
-    (void)begin_reply(core, 1);
+    (void)begin_reply(core, &b->replies, 1);
     reply_write_error(&b->replies, 0, 0, (uint16_t)code, 0, text);
 }
 
@@ -386,6 +392,7 @@ void core_batch_abort(struct core *core, int code, const char *text)
     b->record_count = 0;
     b->key_hash_count = 0;
     wire_buffer_clear(&b->records);
+    make_reply_header(core);
     abort_replies(core, code, text);
     b->is_open = false;
     b->is_published = true;

@@ -45,7 +45,8 @@ struct reply_place {
     size_t begin; /* within replies */
     size_t size;
     size_t peer_at; /* within peers */
-    size_t peer_size;
+    uint16_t peer_size;
+    uint16_t count; /* of replies */
 };
 
 struct batch {
@@ -66,6 +67,7 @@ struct batch {
     uint64_t *key_hashes; /* of each change of each record, for publishing */
     size_t key_hash_count;
     size_t key_hash_capacity;
+    uint8_t reply_header[REPLY_MESSAGE_HEADER_SIZE];
     struct wire_buffer replies;
     struct wire_buffer peers;
     struct reply_place *places;

@@ -104,7 +104,9 @@ int outbox_begin(struct outbox *o, const struct request_header *header, uint32_t
         return ERR_BUSY;
     size_t size = REQUEST_HEADER_SIZE + body_size;
     const struct outbox_message *last = o->last;
-    o->opened = !last || last->flags != message_flags || last->count == LIMIT_MESSAGE_REQUESTS ||
+    /* Ids have a hole where queued messages were dropped. */
+    o->opened = !last || header->id != last->first_id + last->count ||
+                last->flags != message_flags || last->count == LIMIT_MESSAGE_REQUESTS ||
                 last->buffer.size + size > OUTBOX_MESSAGE_SIZE ||
                 last->buffer.size + size > o->message_size_max;
     if (o->opened) {

@@ -155,8 +155,8 @@ static int read_op(const struct members *members, enum vigil_op *ret_op, struct 
 /* One operation of a transaction. */
 static int add_to_txn(struct load_line *l, const struct members *members, struct failure *failure)
 {
-    enum vigil_op op;
-    const char *key = NULL;
+    enum vigil_op op = VIGIL_OP_PUT;
+    const char *key = "";
     int64_t by = 1;
     int error = VIGIL_OK;
 
@@ -199,7 +199,7 @@ static int parse_txn(struct load_line *l, const struct members *members, struct 
     l->kind = LOAD_TXN;
     for (size_t i = 0; i < count; i++) {
         struct failure within = {.text = ""};
-        struct members operation;
+        struct members operation = {.op = NULL};
         int err = read_members(json_object_array_get_idx(members->txn, i), &operation, &within);
         if (err == ERR_OK)
             err = add_to_txn(l, &operation, &within);
@@ -211,7 +211,7 @@ static int parse_txn(struct load_line *l, const struct members *members, struct 
 
 static int parse_single(struct load_line *l, const struct members *members, struct failure *failure)
 {
-    enum vigil_op op;
+    enum vigil_op op = VIGIL_OP_PUT;
 
     int err = read_op(members, &op, failure);
     if (err == ERR_OK && op == VIGIL_OP_DELETE) {
@@ -236,7 +236,7 @@ static int parse_single(struct load_line *l, const struct members *members, stru
 
 int load_line_parse(struct load_line *l, struct bytes text, struct failure *failure)
 {
-    struct members members;
+    struct members members = {.op = NULL};
 
     json_object_put(l->tree);
     l->tree = NULL;

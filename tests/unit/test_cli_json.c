@@ -220,8 +220,7 @@ static void test_no_json(void **state)
         "\"\xff\"",
         "\"\xc0\x80\"",
         "\"\xed\xa0\x80\"",
-        "\xef\xbb\xbf"
-        "1",
+        "\xef\xbb\xbf 1",
         "\"\\ud800\"",
         "\"\\ude00\"",
         "\"\\ud800\\u0041\"",

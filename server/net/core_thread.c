@@ -17,13 +17,14 @@
 #include <poll.h>
 #include <signal.h>
 
-/* Under load, the descriptors are looked at once in so many turns. */
-enum { TURNS_BETWEEN_LOOKS = 16 };
+/* Under load, subscriptions and signals are looked for this often. */
+enum { LOOK_EVERY_US = 1000 };
 
 struct core_loop {
     struct server *server;
     struct pollfd wait[3]; /* signals, requests, streams */
     uint64_t tick_us;      /* when core_tick wants to be called */
+    uint64_t looked_us;
 };
 
 static void subscribed(void *context, struct bytes topic)
@@ -90,15 +91,17 @@ int core_thread_run(struct server *s, struct failure *failure)
     loop.wait[2] =
         (struct pollfd){.fd = socket_descriptor(s->sockets[ENDPOINT_STREAM]), .events = POLLIN};
 
-    for (unsigned turns = 0;; turns++) {
+    for (;;) {
         uint64_t now_us = clock_monotonic_us();
         bool worked = false;
         int err = turn_run(&s->turn, now_us, &worked, failure);
         if (err != ERR_OK)
             return err;
-        bool look = !worked || turns % TURNS_BETWEEN_LOOKS == 0;
-        if (look)
+        bool look = !worked || now_us - loop.looked_us >= LOOK_EVERY_US;
+        if (look) {
+            loop.looked_us = now_us;
             look_at_subscriptions(&loop);
+        }
         tick_if_due(&loop, now_us);
         if (commit_background_due(&s->turn, now_us)) {
             err = commit_background(&s->turn, now_us, failure);

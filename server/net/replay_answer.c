@@ -93,7 +93,7 @@ static int scan_records(struct replay_answer *a, struct reply_place *p, uint64_t
             break;
         size_t before = b->size;
         if (everything)
-            wire_write_raw(b, record.data, record.size);
+            record_write_shown(b, record.data);
         else if ((err = record_peek(record, &header)) == ERR_OK)
             record_write_view(b, record.data, &a->filter);
         if (err != ERR_OK || b->failed)

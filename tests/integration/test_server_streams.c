@@ -149,9 +149,9 @@ static void a_subscription_is_answered_and_records_follow(void **state)
 
     enum { PUTS = 100 };
     uint64_t seqs[PUTS];
-    for (uint8_t i = 0; i < PUTS; i++) {
-        seqs[i] = put("s/x", i);
-        put("other", i);
+    for (unsigned i = 0; i < PUTS; i++) {
+        seqs[i] = put("s/x", (uint8_t)i);
+        put("other", (uint8_t)i);
     }
     uint64_t last = first.last;
     for (size_t got = 0; got < PUTS;) {

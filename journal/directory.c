@@ -116,15 +116,28 @@ void directory_unlock(int fd)
         close(fd);
 }
 
+/* Some file systems cannot sync a directory and say so with EINVAL. */
+static int sync_names(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
+}
+
 int directory_sync(const char *directory, struct failure *failure)
 {
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return environment_failure(failure, errno, "open", directory);
-    int rc = fsync(fd) == 0 ? 0 : errno;
+    int rc = sync_names(fd);
+    /* One that may not be read was not made by us either. */
+    int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (rc == 0 && parent >= 0)
+        rc = sync_names(parent);
+    else if (rc == 0 && errno != EACCES)
+        rc = errno;
+    if (parent >= 0)
+        close(parent);
     close(fd);
-    /* Some file systems cannot sync a directory and say so with EINVAL. */
-    return rc && rc != EINVAL ? environment_failure(failure, rc, "sync", directory) : ERR_OK;
+    return rc ? environment_failure(failure, rc, "sync", directory) : ERR_OK;
 }
 
 void journal_boot_id(char out[BOOT_ID_SIZE])

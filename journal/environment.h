@@ -48,7 +48,7 @@ int directory_lock(const char *directory, bool read_only, int *ret_fd, struct fa
 void directory_unlock(int fd);
 /* directory/name. False: too long. */
 bool directory_path(const char *directory, const char *name, char *out, size_t size);
-/* After files of it were made or renamed. */
+/* After it was made, or files of it were made or renamed. */
 int directory_sync(const char *directory, struct failure *failure);
 /* Names this run of the machine; all zeros if unknown. */
 void journal_boot_id(char out[BOOT_ID_SIZE]);

@@ -222,8 +222,7 @@ int core_checkpoint_slice(struct core *core, uint32_t rows_max,
 {
     struct checkpoint *c = &core->checkpoint;
     struct overlay_entry *e;
-    if (!core->batch.is_open)
-        checkpoint_take_back(c);
+    checkpoint_take_back(c);
     for (uint32_t i = 0; i < rows_max && checkpoint_next(c, &e); i++) {
         struct state_row row = {.created = e->meta.created,
                                 .modified = e->meta.modified,

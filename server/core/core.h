@@ -114,12 +114,13 @@ uint32_t core_tick(struct core *core, uint64_t now_ms, core_emit *emit, void *co
 /* Rows to write with this batch, at most rows_max: calls put for each. Progress counts at
  * core_batch_commit (or core_checkpoint_confirm outside of a batch), and is taken back by
  * core_batch_abort. Returns put's error, if any. *ret_applied: set applied to this with the same
- * batch (0: not yet). */
+ * batch (0: not yet). Each call starts again at the first row that is not durable: a commit that
+ * failed and is tried again within the batch must call it again, with rows_max 0 to take the rows
+ * back without handing out others. */
 int core_checkpoint_slice(struct core *core, uint32_t rows_max,
                           int (*put)(void *context, struct bytes key, const struct state_row *row),
                           void *context, uint64_t *ret_applied);
-/* Outside of a batch: the rows of the last slice are durable. A slice that was not confirmed is
- * handed out again by the next one. */
+/* Outside of a batch: the rows of the last slice are durable. */
 void core_checkpoint_confirm(struct core *core);
 /* Rows waiting in a frozen overlay (0: no checkpoint under way). */
 size_t core_checkpoint_pending(const struct core *core);

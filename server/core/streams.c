@@ -1,6 +1,8 @@
 /* streams.c - the requests that open streams, keep them and let them go. */
 #include "server/core/core_state.h"
 
+#include <assert.h>
+
 enum { TOPIC_TRIES = 16 };
 
 /* A topic that no stream has. */
@@ -47,6 +49,7 @@ int apply_stream_open(struct core *core, struct request *q)
         if (err)
             return err;
     }
+    assert(s);
     err = lease_take(&core->leases, q->peer, s, core->now_ms);
     if (err) {
         if (is_new)

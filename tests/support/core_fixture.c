@@ -90,7 +90,7 @@ static void row_free(struct fixture_row *row)
     bytes_free(row->row.value);
 }
 
-static void drop_staged(struct core_fixture *f)
+void core_fixture_drop_staged(struct core_fixture *f)
 {
     for (size_t i = 0; i < f->staged_count; i++)
         row_free(&f->staged[i]);
@@ -158,7 +158,7 @@ void core_fixture_open(struct core_fixture *f, uint64_t seed, const struct core_
 void core_fixture_close(struct core_fixture *f)
 {
     core_free(f->core);
-    drop_staged(f);
+    core_fixture_drop_staged(f);
     for (size_t i = 0; i < f->row_count; i++)
         row_free(&f->rows[i]);
     free(f->rows);
@@ -171,7 +171,7 @@ void core_fixture_close(struct core_fixture *f)
 void core_fixture_restart(struct core_fixture *f)
 {
     core_free(f->core);
-    drop_staged(f);
+    core_fixture_drop_staged(f);
     f->incarnation++;
     open_core(f);
 }
@@ -346,7 +346,7 @@ void core_fixture_commit(struct core_fixture *f)
 
 void core_fixture_abort(struct core_fixture *f, int code, const char *text)
 {
-    drop_staged(f);
+    core_fixture_drop_staged(f);
     core_batch_abort(f->core, code, text);
 }
 

@@ -101,6 +101,8 @@ void core_fixture_send(struct core_fixture *f, const char *peer);
 void core_fixture_send_bytes(struct core_fixture *f, const char *peer, struct bytes message);
 /* At most rows_max rows of a checkpoint go with the batch. */
 void core_fixture_slice(struct core_fixture *f, uint32_t rows_max);
+/* The rows of the slices do not become durable: their commit failed. */
+void core_fixture_drop_staged(struct core_fixture *f);
 /* Takes the records into the journal, commits, publishes. */
 void core_fixture_commit(struct core_fixture *f);
 void core_fixture_abort(struct core_fixture *f, int code, const char *text);

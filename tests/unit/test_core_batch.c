@@ -333,9 +333,17 @@ static void test_checkpoint_slice_taken_back(void **state)
     core_fixture_slice(f, 20);
     core_fixture_abort(f, ERR_IO, NULL);
     assert_int_equal(core_checkpoint_pending(f->core), 50);
+    /* A commit that failed and was tried again within the batch, without rows and with them. */
     core_fixture_begin(f);
     core_fixture_slice(f, 20);
-    core_fixture_slice(f, 29);
+    core_fixture_drop_staged(f);
+    core_fixture_slice(f, 0);
+    core_fixture_commit(f);
+    assert_int_equal(core_checkpoint_pending(f->core), 50);
+    core_fixture_begin(f);
+    core_fixture_slice(f, 20);
+    core_fixture_drop_staged(f);
+    core_fixture_slice(f, 49);
     core_fixture_commit(f);
     assert_int_equal(core_checkpoint_pending(f->core), 1);
     assert_int_equal(f->applied, 0);

@@ -440,9 +440,9 @@ static void test_unknown_ops_and_flags(void **state)
         (void)request_plain(f, unknown[i]);
         assert_error(core_fixture_ask(f, "p"), ERR_UNKNOWN_OP, "unknown operation");
     }
-    for (uint8_t op = OP_REPLAY; op <= OP_HISTORY; op++) {
+    for (int op = OP_REPLAY; op <= OP_HISTORY; op++) {
         core_fixture_message(f, 0, 0);
-        (void)request_plain(f, op);
+        (void)request_plain(f, (uint8_t)op);
         assert_error(core_fixture_ask(f, "p"), ERR_UNKNOWN_OP, "replay socket");
     }
     core_fixture_message(f, 0, 0);
@@ -454,10 +454,10 @@ static void test_unknown_ops_and_flags(void **state)
 static void test_cut_off_bodies(void **state)
 {
     struct core_fixture *f = *state;
-    for (uint8_t op = OP_HELLO; op <= OP_COMPACT; op++) {
+    for (int op = OP_HELLO; op <= OP_COMPACT; op++) {
         for (size_t size = 0; size < 3; size++) {
             core_fixture_message(f, 0, 0);
-            (void)request_start(f, op);
+            (void)request_start(f, (uint8_t)op);
             for (size_t i = 0; i < size; i++)
                 wire_write_u8(&f->message, 0xff);
             request_finish(f);

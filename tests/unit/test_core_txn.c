@@ -205,7 +205,8 @@ static void test_compares(void **state)
         for (int present = 0; present < 2; present++) {
             const char *key = present ? "x" : "absent";
             uint64_t of[5] = {0, present ? 3 : 0, 0, (uint64_t)present, present ? 2 : 0};
-            for (uint8_t target = COMPARE_SEQ; target <= COMPARE_VERSION; target++) {
+            for (unsigned t = COMPARE_SEQ; t <= COMPARE_VERSION; t++) {
+                uint8_t target = (uint8_t)t;
                 if (target == COMPARE_VALUE)
                     continue;
                 assert_int_equal(compare_one(f, key, target, COMPARE_EQUAL, n, none),

@@ -31,6 +31,15 @@
 #define LIMIT_GET_KEYS 4096
 #define LIMIT_ERROR_TEXT 512 /* bytes */
 
+/* Sessions: exactly once. */
+#define LIMIT_SESSIONS 10000           /* default, settable */
+#define LIMIT_SESSION_WINDOW 4096      /* numbers after the last one that the client acknowledged */
+#define LIMIT_SESSION_OUTCOMES 1000000 /* kept for all sessions together */
+#define LIMIT_SESSION_RESULT 65536     /* bytes of a transaction's reply within a session */
+#define LIMIT_SESSION_BYTES (1u << 20) /* of the replies kept for one session */
+#define LIMIT_SESSIONS_BYTES (256u << 20) /* and for all */
+#define SESSION_IDLE_S 3600               /* default, settable */
+
 /* Records. A record of LIMIT_MESSAGE_SIZE_MAX of requests stays below this. */
 #define LIMIT_RECORD_SIZE (LIMIT_MESSAGE_SIZE_MAX + (1u << 20))
 #define LIMIT_RECORD_CHANGES LIMIT_TXN_OPS

@@ -75,6 +75,8 @@ void request_message_begin(struct wire_buffer *b, const struct request_message_h
     wire_write_u16(b, h->count);
     wire_write_u32(b, h->flags);
     wire_write_u64(b, h->session);
+    if ((h->flags & MESSAGE_ACKNOWLEDGES) != 0)
+        wire_write_u64(b, h->acknowledged);
 }
 
 size_t request_begin(struct wire_buffer *b, const struct request_header *h)
@@ -162,7 +164,10 @@ int request_message_read(struct wire_reader *r, struct request_message_header *r
         return err;
     h.flags = wire_read_u32(r);
     h.session = wire_read_u64(r);
-    if (h.flags & ~(uint32_t)MESSAGE_STOP_ON_ERROR)
+    if (h.flags & ~(uint32_t)(MESSAGE_STOP_ON_ERROR | MESSAGE_ACKNOWLEDGES))
+        return ERR_MALFORMED;
+    h.acknowledged = (h.flags & MESSAGE_ACKNOWLEDGES) != 0 ? wire_read_u64(r) : 0;
+    if (r->failed)
         return ERR_MALFORMED;
     *ret_header = h;
     return ERR_OK;

@@ -6,7 +6,8 @@
  * request, in order. Integers are little-endian.
  *
  * Request message:  0 u8 'V'  1 u8 version  2 u16 count  4 u32 flags  8 u64 session
- *                   16 count requests:
+ *                   16 u64 acknowledged, if the flags say so
+ *                   16 or 24 count requests:
  *                      0 u32 size (all of the request)  4 u8 op  5 u8 flags  6 u16 0
  *                      8 u64 id   16 u64 number (0: not within a session)   24 body
  * Reply message:    0 u8 'V'  1 u8 version  2 u16 count  4 u32 0
@@ -39,29 +40,38 @@ enum {
 };
 
 /* Flags of a request message. */
-enum { MESSAGE_STOP_ON_ERROR = 1 }; /* after the first failure the rest of the message is ABORTED */
+enum {
+    /* After the first failure the rest of the message is ABORTED; within a session also what later
+     * messages with this flag bring, until the failure is acknowledged. */
+    MESSAGE_STOP_ON_ERROR = 1,
+    /* acknowledged follows the header: of the session's numbers up to it, the client has received
+     * or given up all outcomes. */
+    MESSAGE_ACKNOWLEDGES = 2
+};
 /* Flags of PUT and DELETE. IF_SEQ with expect_seq 0 means: only if absent. */
 enum { REQUEST_IF_SEQ = 1, REQUEST_IF_VALUE = 2 };
 /* Flags of LIST. */
 enum { REQUEST_LIST_VALUES = 1 };
 
 /* X(op number, NAME, name): 1..31 over the request socket, 32.. over the replay socket. */
-#define REQUEST_OP_LIST(X)            \
-    X(1, HELLO, hello)                \
-    X(2, PING, ping)                  \
-    X(3, STATUS, status)              \
-    X(4, PUT, put)                    \
-    X(5, DELETE, delete)              \
-    X(6, INCR, incr)                  \
-    X(7, TXN, txn)                    \
-    X(8, GET, get)                    \
-    X(9, GET_MANY, get_many)          \
-    X(10, STREAM_OPEN, stream_open)   \
-    X(11, STREAM_RENEW, stream_renew) \
-    X(12, STREAM_CLOSE, stream_close) \
-    X(13, COMPACT, compact)           \
-    X(32, REPLAY, replay)             \
-    X(33, LIST, list)                 \
+#define REQUEST_OP_LIST(X)              \
+    X(1, HELLO, hello)                  \
+    X(2, PING, ping)                    \
+    X(3, STATUS, status)                \
+    X(4, PUT, put)                      \
+    X(5, DELETE, delete)                \
+    X(6, INCR, incr)                    \
+    X(7, TXN, txn)                      \
+    X(8, GET, get)                      \
+    X(9, GET_MANY, get_many)            \
+    X(10, STREAM_OPEN, stream_open)     \
+    X(11, STREAM_RENEW, stream_renew)   \
+    X(12, STREAM_CLOSE, stream_close)   \
+    X(13, COMPACT, compact)             \
+    X(14, SESSION_OPEN, session_open)   \
+    X(15, SESSION_CLOSE, session_close) \
+    X(32, REPLAY, replay)               \
+    X(33, LIST, list)                   \
     X(34, HISTORY, history)
 
 enum request_op {
@@ -74,6 +84,11 @@ const char *request_op_name(uint8_t op);
 static inline bool request_op_is_replay(uint8_t op)
 {
     return op >= 32;
+}
+/* The ops that make records: within a session they take effect once. */
+static inline bool request_op_is_mutation(uint8_t op)
+{
+    return op >= OP_PUT && op <= OP_TXN;
 }
 
 /* ---- bodies: F(kind, name) ------------------------------------------------ */
@@ -92,6 +107,8 @@ static inline bool request_op_is_replay(uint8_t op)
 #define REQUEST_STREAM_RENEW(F) F(rest, topics) /* u16 n, n topics of 16 bytes */
 #define REQUEST_STREAM_CLOSE(F) F(rest, topic)  /* 16 bytes */
 #define REQUEST_COMPACT(F) F(u64, before)
+#define REQUEST_SESSION_OPEN(F) F(nothing, unused)
+#define REQUEST_SESSION_CLOSE(F) F(u64, session)
 #define REQUEST_REPLAY(F) \
     F(u64, epoch) F(u64, after) F(u64, until) F(u32, bytes_max) F(rest, filter)
 #define REQUEST_LIST(F) F(u64, epoch) F(u32, bytes_max) F(bytes16, prefix) F(bytes16, after)
@@ -122,6 +139,8 @@ static inline bool request_op_is_replay(uint8_t op)
 #define REPLY_STREAM_RENEW(F) F(rest, known) /* u16 n, n u8: 1 known, 0 open again */
 #define REPLY_STREAM_CLOSE(F) F(nothing, unused)
 #define REPLY_COMPACT(F) F(u64, oldest) /* repeat the request until it has reached before */
+#define REPLY_SESSION_OPEN(F) F(u64, session) F(u32, window) F(u32, idle_s)
+#define REPLY_SESSION_CLOSE(F) F(nothing, unused)
 #define REPLY_REPLAY(F) F(u64, from) F(u64, to) F(u32, count) F(bytes32, records)
 #define REPLY_LIST(F) F(u64, applied) F(u8, more) F(u32, count) F(bytes32, rows)
 #define REPLY_HISTORY(F) F(u8, end) F(u64, next_seq) F(u32, count) F(bytes32, records)
@@ -143,39 +162,43 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
 #define MESSAGE_FIELD(kind, name) MESSAGE_FIELD_##kind(name)
 
 /* Two op-less bodies more, so that every body is made the same way. */
-#define MESSAGE_BODY_LIST(X)                      \
-    X(request_hello, REQUEST_HELLO)               \
-    X(request_ping, REQUEST_PING)                 \
-    X(request_status, REQUEST_STATUS)             \
-    X(request_put, REQUEST_PUT)                   \
-    X(request_delete, REQUEST_DELETE)             \
-    X(request_incr, REQUEST_INCR)                 \
-    X(request_txn, REQUEST_TXN)                   \
-    X(request_get, REQUEST_GET)                   \
-    X(request_get_many, REQUEST_GET_MANY)         \
-    X(request_stream_open, REQUEST_STREAM_OPEN)   \
-    X(request_stream_renew, REQUEST_STREAM_RENEW) \
-    X(request_stream_close, REQUEST_STREAM_CLOSE) \
-    X(request_compact, REQUEST_COMPACT)           \
-    X(request_replay, REQUEST_REPLAY)             \
-    X(request_list, REQUEST_LIST)                 \
-    X(request_history, REQUEST_HISTORY)           \
-    X(reply_hello, REPLY_HELLO)                   \
-    X(reply_ping, REPLY_PING)                     \
-    X(reply_status, REPLY_STATUS)                 \
-    X(reply_put, REPLY_PUT)                       \
-    X(reply_delete, REPLY_DELETE)                 \
-    X(reply_incr, REPLY_INCR)                     \
-    X(reply_txn, REPLY_TXN)                       \
-    X(reply_get, REPLY_GET)                       \
-    X(reply_get_many, REPLY_GET_MANY)             \
-    X(reply_stream_open, REPLY_STREAM_OPEN)       \
-    X(reply_stream_renew, REPLY_STREAM_RENEW)     \
-    X(reply_stream_close, REPLY_STREAM_CLOSE)     \
-    X(reply_compact, REPLY_COMPACT)               \
-    X(reply_replay, REPLY_REPLAY)                 \
-    X(reply_list, REPLY_LIST)                     \
-    X(reply_history, REPLY_HISTORY)               \
+#define MESSAGE_BODY_LIST(X)                        \
+    X(request_hello, REQUEST_HELLO)                 \
+    X(request_ping, REQUEST_PING)                   \
+    X(request_status, REQUEST_STATUS)               \
+    X(request_put, REQUEST_PUT)                     \
+    X(request_delete, REQUEST_DELETE)               \
+    X(request_incr, REQUEST_INCR)                   \
+    X(request_txn, REQUEST_TXN)                     \
+    X(request_get, REQUEST_GET)                     \
+    X(request_get_many, REQUEST_GET_MANY)           \
+    X(request_stream_open, REQUEST_STREAM_OPEN)     \
+    X(request_stream_renew, REQUEST_STREAM_RENEW)   \
+    X(request_stream_close, REQUEST_STREAM_CLOSE)   \
+    X(request_compact, REQUEST_COMPACT)             \
+    X(request_session_open, REQUEST_SESSION_OPEN)   \
+    X(request_session_close, REQUEST_SESSION_CLOSE) \
+    X(request_replay, REQUEST_REPLAY)               \
+    X(request_list, REQUEST_LIST)                   \
+    X(request_history, REQUEST_HISTORY)             \
+    X(reply_hello, REPLY_HELLO)                     \
+    X(reply_ping, REPLY_PING)                       \
+    X(reply_status, REPLY_STATUS)                   \
+    X(reply_put, REPLY_PUT)                         \
+    X(reply_delete, REPLY_DELETE)                   \
+    X(reply_incr, REPLY_INCR)                       \
+    X(reply_txn, REPLY_TXN)                         \
+    X(reply_get, REPLY_GET)                         \
+    X(reply_get_many, REPLY_GET_MANY)               \
+    X(reply_stream_open, REPLY_STREAM_OPEN)         \
+    X(reply_stream_renew, REPLY_STREAM_RENEW)       \
+    X(reply_stream_close, REPLY_STREAM_CLOSE)       \
+    X(reply_compact, REPLY_COMPACT)                 \
+    X(reply_session_open, REPLY_SESSION_OPEN)       \
+    X(reply_session_close, REPLY_SESSION_CLOSE)     \
+    X(reply_replay, REPLY_REPLAY)                   \
+    X(reply_list, REPLY_LIST)                       \
+    X(reply_history, REPLY_HISTORY)                 \
     X(reply_error, REPLY_ERROR)
 
 /* For each: struct request_put { ... }; request_put_write(buffer, &body);
@@ -199,7 +222,13 @@ struct request_message_header {
     uint16_t count;
     uint32_t flags;
     uint64_t session;
+    uint64_t acknowledged; /* with MESSAGE_ACKNOWLEDGES; otherwise 0 */
 };
+/* Bytes before the first request. */
+static inline size_t request_message_header_size(uint32_t flags)
+{
+    return REQUEST_MESSAGE_HEADER_SIZE + ((flags & MESSAGE_ACKNOWLEDGES) != 0 ? 8u : 0u);
+}
 struct request_header {
     uint8_t op;
     uint8_t flags;

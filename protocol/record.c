@@ -19,7 +19,8 @@ enum {
     AT_COUNT = 42,
     AT_FORMAT = 44,
     AT_FLAGS = 45,
-    AT_RESERVED = 46
+    AT_REQUEST_OP = 46,
+    AT_RESERVED = 47
 };
 enum {
     CHANGE_AT_OP = 0,
@@ -30,6 +31,7 @@ enum {
     CHANGE_AT_VALUE_SIZE = 8,
     CHANGE_AT_PREV_SEQ = 12
 };
+enum { RESULT_SIZE_SIZE = 4 };
 
 /* ---- writing ---- */
 
@@ -73,6 +75,12 @@ void record_add(struct record_writer *w, const struct change *c)
         memcpy(p + c->key.size, c->value.data, c->value.size);
 }
 
+void record_set_request(struct record_writer *w, uint8_t op, struct bytes result)
+{
+    w->request_op = op;
+    w->result = result;
+}
+
 /* Fills in size and CRC of the record that ends the buffer. */
 static void seal(uint8_t *record, size_t size)
 {
@@ -83,6 +91,10 @@ static void seal(uint8_t *record, size_t size)
 size_t record_end(struct record_writer *w)
 {
     struct wire_buffer *b = w->buffer;
+    if (w->result.size > LIMIT_SESSION_RESULT)
+        b->failed = true;
+    else if (w->result.size > 0)
+        wire_write_bytes32(b, w->result);
     size_t size = b->size - w->start;
     if (b->failed || w->count == 0 || size > LIMIT_RECORD_SIZE) {
         b->size = w->start;
@@ -92,6 +104,8 @@ size_t record_end(struct record_writer *w)
     uint8_t *record = b->data + w->start;
     wire_store_u16(record + AT_PARTS, w->count);
     wire_store_u16(record + AT_COUNT, w->count);
+    record[AT_FLAGS] = w->result.size > 0 ? RECORD_FLAG_RESULT : 0;
+    record[AT_REQUEST_OP] = w->request_op;
     seal(record, size);
     return size;
 }
@@ -110,6 +124,7 @@ static struct record_header load_header(const uint8_t *record)
         .parts = wire_load_u16(record + AT_PARTS),
         .count = wire_load_u16(record + AT_COUNT),
         .flags = record[AT_FLAGS],
+        .request_op = record[AT_REQUEST_OP],
     };
 }
 
@@ -151,7 +166,18 @@ static bool check_changes(const uint8_t *record, const struct record_header *h)
         p += size;
         left -= size;
     }
-    return left == 0;
+    if ((h->flags & RECORD_FLAG_RESULT) == 0)
+        return left == 0;
+    uint32_t result = left > RESULT_SIZE_SIZE ? wire_load_u32(p) : 0;
+    return result > 0 && result <= LIMIT_SESSION_RESULT && left - RESULT_SIZE_SIZE == result;
+}
+
+static bool check_origin(const uint8_t *record, const struct record_header *h)
+{
+    if (record[AT_RESERVED] != 0 || (h->request_op != 0 && (h->session == 0 || h->number == 0)))
+        return false;
+    return (h->flags & RECORD_FLAG_RESULT) == 0 ||
+           (h->request_op != 0 && (h->flags & RECORD_FLAG_VIEW) == 0);
 }
 
 static int check(struct bytes data, bool with_crc, struct record_header *ret_header)
@@ -167,8 +193,9 @@ static int check(struct bytes data, bool with_crc, struct record_header *ret_hea
         return ERR_CORRUPT;
     if (record[AT_FORMAT] > RECORD_FORMAT)
         return ERR_FOREIGN;
-    if (record[AT_FORMAT] != RECORD_FORMAT || (h.flags & ~RECORD_FLAG_VIEW) != 0 ||
-        wire_load_u16(record + AT_RESERVED) != 0 || h.seq == 0)
+    if (record[AT_FORMAT] != RECORD_FORMAT ||
+        (h.flags & ~(RECORD_FLAG_VIEW | RECORD_FLAG_RESULT)) != 0 || h.seq == 0 ||
+        !check_origin(record, &h))
         return ERR_CORRUPT;
     bool is_view = h.flags & RECORD_FLAG_VIEW;
     if (h.count == 0 || h.parts > LIMIT_RECORD_CHANGES ||
@@ -219,6 +246,17 @@ bool change_next(struct change_iterator *i, struct change *ret_change)
     return true;
 }
 
+struct bytes record_result(const uint8_t *record)
+{
+    if ((record[AT_FLAGS] & RECORD_FLAG_RESULT) == 0)
+        return (struct bytes){NULL, 0};
+    struct change_iterator i = record_changes(record);
+    struct change c;
+    while (change_next(&i, &c))
+        continue;
+    return wire_read_bytes32(&i.reader);
+}
+
 uint16_t record_match(const uint8_t *record, const struct filter *f)
 {
     if (filter_is_everything(f))
@@ -230,17 +268,32 @@ uint16_t record_match(const uint8_t *record, const struct filter *f)
     return matching;
 }
 
+size_t record_write_shown(struct wire_buffer *b, const uint8_t *record)
+{
+    size_t start = b->size;
+    size_t size = wire_load_u32(record + AT_SIZE);
+    struct bytes result = record_result(record);
+    if (result.size > 0)
+        size -= RESULT_SIZE_SIZE + result.size;
+    wire_write_raw(b, record, size);
+    if (b->failed)
+        return 0;
+    if (result.size > 0) {
+        uint8_t *shown = b->data + start;
+        shown[AT_FLAGS] &= (uint8_t)~RECORD_FLAG_RESULT;
+        seal(shown, size);
+    }
+    return size;
+}
+
 size_t record_write_view(struct wire_buffer *b, const uint8_t *record, const struct filter *f)
 {
     size_t start = b->size;
     uint16_t matching = record_match(record, f);
     if (matching == 0)
         return 0;
-    if (matching == wire_load_u16(record + AT_COUNT)) {
-        size_t size = wire_load_u32(record + AT_SIZE);
-        wire_write_raw(b, record, size);
-        return b->failed ? 0 : size;
-    }
+    if (matching == wire_load_u16(record + AT_COUNT))
+        return record_write_shown(b, record);
     wire_write_raw(b, record, RECORD_HEADER_SIZE);
     struct change_iterator i = record_changes(record);
     struct change c;
@@ -253,7 +306,7 @@ size_t record_write_view(struct wire_buffer *b, const uint8_t *record, const str
         return 0;
     }
     uint8_t *view = b->data + start;
-    view[AT_FLAGS] |= RECORD_FLAG_VIEW;
+    view[AT_FLAGS] = RECORD_FLAG_VIEW;
     wire_store_u16(view + AT_COUNT, matching);
     seal(view, b->size - start);
     return b->size - start;

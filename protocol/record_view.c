@@ -36,7 +36,7 @@ size_t view_end(struct view_writer *w)
     }
     size_t size = b->size - w->start;
     uint8_t *view = b->data + w->start;
-    view[AT_FLAGS] |= RECORD_FLAG_VIEW;
+    view[AT_FLAGS] = RECORD_FLAG_VIEW;
     wire_store_u16(view + AT_COUNT, w->count);
     wire_store_u32(view + AT_SIZE, (uint32_t)size);
     wire_store_u32(view + AT_CRC, crc32c(0, view + AT_SEQ, size - AT_SEQ));

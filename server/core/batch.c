@@ -231,8 +231,8 @@ static int apply_all(struct core *core, struct bytes peer, struct bytes message,
 {
     struct batch *b = &core->batch;
     size_t begin = begin_reply(core, &b->replies, h->count);
-    struct wire_reader r = wire_reader_of(message.data + REQUEST_MESSAGE_HEADER_SIZE,
-                                          message.size - REQUEST_MESSAGE_HEADER_SIZE);
+    size_t header_size = request_message_header_size(h->flags);
+    struct wire_reader r = wire_reader_of(message.data + header_size, message.size - header_size);
     bool abort_rest = false;
     struct request q;
     q.session = h->session;
@@ -253,12 +253,13 @@ static int apply_all(struct core *core, struct bytes peer, struct bytes message,
 
 /* Memory ran out within a message: an error for each of its requests, in the
  * room that was reserved for that. */
-static void reply_no_memory(struct core *core, struct bytes message, uint16_t count)
+static void reply_no_memory(struct core *core, struct bytes message,
+                            const struct request_message_header *h)
 {
-    struct wire_reader r = wire_reader_of(message.data + REQUEST_MESSAGE_HEADER_SIZE,
-                                          message.size - REQUEST_MESSAGE_HEADER_SIZE);
-    (void)begin_reply(core, &core->batch.replies, count);
-    for (uint16_t i = 0; i < count; i++) {
+    size_t header_size = request_message_header_size(h->flags);
+    struct wire_reader r = wire_reader_of(message.data + header_size, message.size - header_size);
+    (void)begin_reply(core, &core->batch.replies, h->count);
+    for (uint16_t i = 0; i < h->count; i++) {
         const uint8_t *part = r.at;
         (void)wire_read_raw(&r, wire_load_u32(part));
         reply_write_error(&core->batch.replies, part[4], wire_load_u64(part + 8), ERR_NO_MEMORY, 0,
@@ -303,7 +304,7 @@ int core_request(struct core *core, struct bytes peer, struct bytes message)
         if (err) {
             b->replies.failed = false;
             b->replies.size = begin;
-            reply_no_memory(core, message, h.count);
+            reply_no_memory(core, message, &h);
         }
     }
     place_reply(b, begin, count, peer);

@@ -250,6 +250,18 @@ static uint16_t match_record(struct core *core, const uint8_t *record, const uin
     return count;
 }
 
+/* The record without its result: data NULL if that is too large, or memory is short. */
+static struct bytes shown_of(struct publisher *p, struct bytes record)
+{
+    if (record_result(record.data).size == 0)
+        return record;
+    wire_buffer_clear(&p->view);
+    (void)record_write_shown(&p->view, record.data);
+    if (p->view.failed)
+        return (struct bytes){NULL, 0};
+    return (struct bytes){p->view.data, p->view.size};
+}
+
 /* What the stream sees of the record: data NULL if that is too large, or memory is short. */
 static struct bytes view_of(struct core *core, const struct stream *s, const uint8_t *record)
 {
@@ -284,7 +296,8 @@ static void publish_record(const struct publication *to, struct bytes record, ui
     for (struct stream *s = core->publisher.first_matched; s; s = s->next_matched) {
         if (seq <= s->last)
             continue;
-        struct bytes part = s->matches == count ? record : view_of(core, s, record.data);
+        struct bytes part = s->matches == count ? shown_of(&core->publisher, record)
+                                                : view_of(core, s, record.data);
         append(to, s, part, seq);
     }
 }

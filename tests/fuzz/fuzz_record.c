@@ -20,7 +20,8 @@ static size_t walk(const uint8_t *record)
     struct change c;
     for (struct change_iterator i = record_changes(record); change_next(&i, &c);)
         sum += CHANGE_HEADER_SIZE + c.key.size + c.value.size;
-    return sum;
+    struct bytes result = record_result(record);
+    return result.size > 0 ? sum + 4 + result.size : sum;
 }
 
 /* What a filter made of the first change's key, cut to kept bytes, sees. */
@@ -43,6 +44,7 @@ static void view(const uint8_t *record, uint8_t kind, size_t kept)
             int err = record_check((struct bytes){b.data, size}, &h);
             assert(err == ERR_OK);
             assert(h.count == matching);
+            assert(record_result(b.data).size == 0);
             assert(walk(b.data) == size);
         }
     }

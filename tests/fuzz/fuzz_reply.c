@@ -87,6 +87,8 @@ static void read_body(const struct reply_header *h, struct wire_reader *r, struc
         BODY_CASE(STREAM_RENEW, stream_renew, (void)body)
         BODY_CASE(STREAM_CLOSE, stream_close, (void)body)
         BODY_CASE(COMPACT, compact, (void)body)
+        BODY_CASE(SESSION_OPEN, session_open, (void)body)
+        BODY_CASE(SESSION_CLOSE, session_close, (void)body)
         BODY_CASE(REPLAY, replay, look_into_records(body.records, body.count))
         BODY_CASE(LIST, list, look_into_rows(body.rows, body.count))
         BODY_CASE(HISTORY, history, look_into_records(body.records, body.count))

@@ -194,7 +194,7 @@ static void test_false_request_messages(void **state)
         {2, 0, ERR_MALFORMED},    {2, 2, ERR_MALFORMED},
         {2, 4, ERR_MALFORMED},    {3, 0x10, ERR_MALFORMED},
         {3, 0xff, ERR_MALFORMED}, {4, 0, ERR_OK},
-        {4, 2, ERR_MALFORMED},    {7, 0x80, ERR_MALFORMED},
+        {4, 4, ERR_MALFORMED},    {7, 0x80, ERR_MALFORMED},
         {16, 0, ERR_MALFORMED},   {16, 23, ERR_MALFORMED},
         {16, 24, ERR_MALFORMED},  {19, 0xff, ERR_MALFORMED},
         {22, 1, ERR_MALFORMED},   {23, 1, ERR_MALFORMED},
@@ -208,6 +208,40 @@ static void test_false_request_messages(void **state)
         assert_int_equal(read_requests(copy, b.size), cases[i].err);
         free(copy);
     }
+    wire_buffer_free(&b);
+}
+
+/* With its flag, acknowledged stands between header and requests, whole or not at all. */
+static void test_acknowledged(void **state)
+{
+    (void)state;
+    struct wire_buffer b;
+    struct request_message_header h;
+    wire_buffer_init(&b, 4096);
+    request_message_begin(
+        &b, &(struct request_message_header){.count = 1,
+                                             .flags = MESSAGE_ACKNOWLEDGES | MESSAGE_STOP_ON_ERROR,
+                                             .session = 5,
+                                             .acknowledged = UINT64_MAX - 7});
+    assert_int_equal(b.size, request_message_header_size(MESSAGE_ACKNOWLEDGES));
+    size_t begin = request_begin(&b, &(struct request_header){.op = OP_PING, .id = 8});
+    message_part_end(&b, begin);
+    struct wire_reader r = wire_reader_of(b.data, b.size);
+    assert_int_equal(request_message_read(&r, &h), ERR_OK);
+    assert_true(h.acknowledged == UINT64_MAX - 7);
+    assert_int_equal(h.session, 5);
+    assert_ptr_equal(r.at, b.data + begin);
+    assert_int_equal(read_requests(b.data, b.size), ERR_OK);
+    for (size_t cut = 0; cut < b.size; cut++) {
+        uint8_t *copy = copy_exactly(b.data, cut);
+        assert_int_equal(read_requests(copy, cut), ERR_MALFORMED);
+        free(copy);
+    }
+    b.data[4] = 0; /* without the flag the eight bytes are no request */
+    assert_int_equal(read_requests(b.data, b.size), ERR_MALFORMED);
+    b.data[4] = MESSAGE_ACKNOWLEDGES; /* and with it they are not a part of one */
+    wire_store_u16(b.data + 2, 2);
+    assert_int_equal(read_requests(b.data, b.size), ERR_MALFORMED);
     wire_buffer_free(&b);
 }
 
@@ -417,6 +451,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         MESSAGE_BODY_LIST(REGISTER_BODY_TEST) cmocka_unit_test(test_request_message),
+        cmocka_unit_test(test_acknowledged),
         cmocka_unit_test(test_request_message_at_every_cut),
         cmocka_unit_test(test_false_request_messages),
         cmocka_unit_test(test_count_of_requests),

@@ -25,6 +25,7 @@
 #define EPOCH UINT64_C(0x5d3f0c9a7e214b68)
 #define INCARNATION UINT64_C(0x1b7e22d05a94c3f1)
 #define TIME_US UINT64_C(1700000000000000)
+#define SESSION UINT64_C(0x40c3a97e11d205b8)
 #define INSTALLED bytes_of("\xa9installed")
 #define VIM bytes_of("pkg/vim")
 #define LOCK bytes_of("lock")
@@ -236,6 +237,26 @@ BLOCK(stream_renew_reply, reply_stream_renew, begin_reply_at(b, OP_STREAM_RENEW,
 BLOCK(stream_close_request, request_stream_close, begin_request(b, OP_STREAM_CLOSE, 0, 11),
       .topic = topic)
 BLOCK(compact_request, request_compact, begin_request(b, OP_COMPACT, 0, 12), .before = 40)
+BLOCK(session_open_request, request_session_open, begin_request(b, OP_SESSION_OPEN, 0, 13), 0)
+BLOCK(session_open_reply, reply_session_open, begin_reply_at(b, OP_SESSION_OPEN, 13, 45),
+      .session = SESSION, .window = LIMIT_SESSION_WINDOW, .idle_s = SESSION_IDLE_S)
+BLOCK(session_close_request, request_session_close, begin_request(b, OP_SESSION_CLOSE, 0, 15),
+      .session = SESSION)
+BLOCK(session_close_reply, reply_session_close, begin_reply_at(b, OP_SESSION_CLOSE, 15, 46), 0)
+
+/* The first request of a session. */
+static void session_request(struct wire_buffer *b)
+{
+    request_message_begin(
+        b, &(struct request_message_header){.count = 1,
+                                            .flags = MESSAGE_STOP_ON_ERROR | MESSAGE_ACKNOWLEDGES,
+                                            .session = SESSION,
+                                            .acknowledged = 6});
+    size_t part = request_begin(b, &(struct request_header){.op = OP_TXN, .id = 14, .number = 7});
+    request_txn_write(b, &(struct request_txn){.program = program()});
+    message_part_end(b, part);
+}
+
 BLOCK(compact_reply, reply_compact, begin_reply(b, OP_COMPACT, 12, 45, 45, 40), .oldest = 40)
 
 /* ---- records and streams ---- */
@@ -267,6 +288,24 @@ static void record_45(struct wire_buffer *b)
                                     .key = bytes_of("n"),
                                     .value = bytes_of("\xcd\x01\x01")});
     assert_true(record_end(&w) > 0);
+}
+
+/* As it is in the journal, when the transaction was a session's. */
+static void session_record(struct wire_buffer *b)
+{
+    struct record_writer w;
+    struct wire_buffer result;
+    wire_buffer_init(&result, 4096);
+    reply_txn_write(&result, &(struct reply_txn){.succeeded = 1, .results = results()});
+    record_begin(&w, b, 45, TIME_US + 4, SESSION, 7);
+    record_add(&w, &(struct change){.op = CHANGE_PUT, .key = LOCK, .value = ME});
+    record_add(&w, &(struct change){.op = CHANGE_PUT,
+                                    .prev_seq = 44,
+                                    .key = bytes_of("n"),
+                                    .value = bytes_of("\xcd\x01\x01")});
+    record_set_request(&w, OP_TXN, (struct bytes){result.data, result.size});
+    assert_true(record_end(&w) > 0);
+    wire_buffer_free(&result);
 }
 
 static void view_45(struct wire_buffer *b)
@@ -501,6 +540,11 @@ static const struct {
     {"stream-close-request", stream_close_request, decode_request},
     {"compact-request", compact_request, decode_request},
     {"compact-reply", compact_reply, decode_reply},
+    {"session-open-request", session_open_request, decode_request},
+    {"session-open-reply", session_open_reply, decode_reply},
+    {"session-request", session_request, decode_request},
+    {"session-close-request", session_close_request, decode_request},
+    {"session-close-reply", session_close_reply, decode_reply},
     {"replay-request", replay_request, decode_request},
     {"replay-reply", replay_reply, decode_reply},
     {"list-request", list_request, decode_request},
@@ -509,6 +553,7 @@ static const struct {
     {"history-reply", history_reply, decode_reply},
     {"record", record_42, decode_record},
     {"record-of-two", record_45, decode_record},
+    {"session-record", session_record, decode_record},
     {"record-view", view_45, decode_record},
     {"stream-records", stream_records, decode_stream},
     {"stream-notice", stream_notice, decode_stream},

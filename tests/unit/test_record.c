@@ -158,11 +158,12 @@ static void test_false_structure(void **state)
         {42, 2, ERR_CORRUPT},    {42, 4, ERR_CORRUPT},
         {44, 0, ERR_CORRUPT}, /* format */
         {44, 2, ERR_FOREIGN},    {44, 255, ERR_FOREIGN},
-        {45, 1, ERR_CORRUPT}, /* a view of everything is not a view */
-        {45, 2, ERR_CORRUPT}, /* unknown flag */
-        {46, 1, ERR_CORRUPT},    {47, 1, ERR_CORRUPT},
-        {48, 0, ERR_CORRUPT}, /* op */
-        {48, 2, ERR_CORRUPT}, /* a delete with a value */
+        {45, 1, ERR_CORRUPT},                          /* a view of everything is not a view */
+        {45, 2, ERR_CORRUPT},                          /* a result that is not there */
+        {45, 4, ERR_CORRUPT},                          /* unknown flag */
+        {46, 7, ERR_OK},                               /* the session's request was a txn */
+        {47, 1, ERR_CORRUPT},    {48, 0, ERR_CORRUPT}, /* op */
+        {48, 2, ERR_CORRUPT},                          /* a delete with a value */
         {48, 4, ERR_CORRUPT},    {49, 1, ERR_CORRUPT},
         {50, 0, ERR_CORRUPT}, /* part */
         {50, 2, ERR_CORRUPT}, /* the next has 2 too */
@@ -221,6 +222,91 @@ static void test_what_passes_can_be_walked(void **state)
         free(copy);
     }
     assert_true(passed > 1000);
+    wire_buffer_free(&b);
+}
+
+static size_t write_with_result(struct wire_buffer *b, struct bytes result)
+{
+    struct record_writer w;
+    record_begin(&w, b, 42, 1, 0x11, 0x22);
+    record_add(&w,
+               &(struct change){.op = CHANGE_PUT, .key = bytes_of("a"), .value = bytes_of("\x01")});
+    record_add(&w, &(struct change){.op = CHANGE_DELETE, .prev_seq = 7, .key = bytes_of("b")});
+    record_set_request(&w, 7, result);
+    return record_end(&w);
+}
+
+/* A result is read back, checked in its size, and shown to nobody else. */
+static void test_result(void **state)
+{
+    (void)state;
+    struct wire_buffer b;
+    struct wire_buffer shown;
+    struct record_header h;
+    wire_buffer_init(&b, 4096);
+    wire_buffer_init(&shown, 4096);
+    size_t size = write_with_result(&b, bytes_of("result"));
+    assert_int_equal(size, 48 + 20 + 2 + 20 + 1 + 4 + 6);
+    assert_int_equal(check_copy(b.data, size), ERR_OK);
+    assert_int_equal(record_check((struct bytes){b.data, size}, &h), ERR_OK);
+    assert_int_equal(h.flags, RECORD_FLAG_RESULT);
+    assert_int_equal(h.request_op, 7);
+    assert_true(bytes_equal(record_result(b.data), bytes_of("result")));
+
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } cases[] = {{45, 0}, {45, 1}, {45, 3}, {46, 0},    {24, 0}, {32, 0},
+                 {91, 0}, {91, 5}, {91, 7}, {94, 0x80}, {42, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t *copy = copy_exactly(b.data, size);
+        copy[cases[i].at] = cases[i].value;
+        seal(copy, size);
+        assert_int_equal(check_copy(copy, size), ERR_CORRUPT);
+        free(copy);
+    }
+    for (size_t cut = RECORD_HEADER_SIZE; cut < size; cut++) {
+        uint8_t *copy = copy_exactly(b.data, cut);
+        seal(copy, cut);
+        assert_int_equal(check_copy(copy, cut), ERR_CORRUPT);
+        free(copy);
+    }
+
+    assert_int_equal(record_write_shown(&shown, b.data), size - 10);
+    assert_int_equal(record_check((struct bytes){shown.data, shown.size}, &h), ERR_OK);
+    assert_int_equal(h.flags, 0);
+    assert_int_equal(h.request_op, 7);
+    assert_int_equal(record_result(shown.data).size, 0);
+    wire_buffer_clear(&shown);
+    struct filter *f = calloc(1, sizeof *f);
+    struct pattern patterns[] = {{PATTERN_PREFIX, {NULL, 0}}, {PATTERN_EXACT, bytes_of("b")}};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(filter_init(f, &patterns[i], 1), ERR_OK);
+        wire_buffer_clear(&shown);
+        size = record_write_view(&shown, b.data, f);
+        assert_int_equal(size, i == 0 ? 48 + 20 + 2 + 20 + 1 : 48 + 20 + 1);
+        assert_int_equal(record_check((struct bytes){shown.data, size}, &h), ERR_OK);
+        assert_int_equal(h.flags, i == 0 ? 0 : RECORD_FLAG_VIEW);
+    }
+    free(f);
+    wire_buffer_free(&shown);
+    wire_buffer_free(&b);
+}
+
+static void test_result_size(void **state)
+{
+    (void)state;
+    struct wire_buffer b;
+    uint8_t *large = calloc(1, LIMIT_SESSION_RESULT + 1);
+    wire_buffer_init(&b, 1 << 20);
+    assert_int_equal(write_with_result(&b, (struct bytes){large, LIMIT_SESSION_RESULT}),
+                     48 + 43 + 4 + LIMIT_SESSION_RESULT);
+    assert_int_equal(check_copy(b.data, b.size), ERR_OK);
+    wire_buffer_clear(&b);
+    assert_int_equal(write_with_result(&b, (struct bytes){large, LIMIT_SESSION_RESULT + 1}), 0);
+    assert_true(b.failed);
+    assert_int_equal(b.size, 0);
+    free(large);
     wire_buffer_free(&b);
 }
 
@@ -420,6 +506,8 @@ int main(void)
         cmocka_unit_test(test_every_flipped_bit),
         cmocka_unit_test(test_false_structure),
         cmocka_unit_test(test_what_passes_can_be_walked),
+        cmocka_unit_test(test_result),
+        cmocka_unit_test(test_result_size),
         cmocka_unit_test(test_writer_failures),
         cmocka_unit_test(test_largest_count),
         cmocka_unit_test(test_views_like_the_naive_model),

@@ -142,16 +142,21 @@ size_t tombstone_encode(uint64_t seq, struct bytes key, uint8_t out[TOMBSTONE_KE
 
 /* ---- space.c ---- */
 
+/* Runs are told apart up to 2^15 pages: 128 MiB, more than any record. */
+enum { SPACE_RUN_SIZES = 16 };
+
 struct space {
-    uint64_t step;       /* as the options say, less on a small file system */
-    uint64_t reserve;    /* likewise */
-    uint64_t allocated;  /* bytes of the data file that the disk has promised */
-    bool unsupported;    /* the file system cannot promise: ask it for what is free */
-    uint64_t free_pages; /* at least so many pages can be taken from LMDB's free list */
-    uint64_t free_run;   /* the longest run of them */
+    uint64_t step;          /* as the options say, less on a small file system */
+    uint64_t reserve;       /* likewise */
+    uint64_t allocated;     /* bytes of the data file that the disk has promised */
+    bool unsupported;       /* the file system cannot promise: ask it for what is free */
+    uint64_t free_pages;    /* at least so many pages can be taken from LMDB's free list, */
+    uint64_t waiting_pages; /* freed by the newest commits, not to be taken yet */
+    uint64_t free_runs[SPACE_RUN_SIZES]; /* [k]: and of these, in runs of 2^k neighbours */
     /* Of the open batch; upper bounds, in bytes. */
     uint64_t charged;
-    uint64_t charged_runs; /* of charged: what has to be contiguous */
+    uint64_t run_pages; /* charged for what needs neighbours; each rounded up to 2^k pages */
+    unsigned run_size;  /* the largest such k */
     uint64_t granted;
     uint64_t row_pages; /* that rows may still dirty; UINT64_MAX: not known yet */
     bool reserve_too;

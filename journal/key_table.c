@@ -1,6 +1,7 @@
 /* key_table.c - an open-addressed table of keys; see key_table.h. */
 #include "journal/key_table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "protocol/crc32c.h"
@@ -20,18 +21,15 @@ struct bytes key_table_key(const struct key_table *t, const struct key_entry *en
     return (struct bytes){t->keys + entry->key_at, entry->key_size};
 }
 
-static size_t first_slot(const struct key_table *t, struct bytes key)
+static uint32_t hash_of(struct bytes key)
 {
-    uint64_t hash = crc32c(0, key.data, key.size) * UINT64_C(0x9E3779B97F4A7C15);
-    return (size_t)(hash >> 32) & (t->slot_count - 1);
+    return (uint32_t)((crc32c(0, key.data, key.size) * UINT64_C(0x9E3779B97F4A7C15)) >> 32);
 }
 
-/* The slot that holds key, or the free one where it would go. */
-static size_t find_slot(const struct key_table *t, struct bytes key)
+static size_t free_slot(const struct key_table *t, uint32_t hash)
 {
-    size_t slot = first_slot(t, key);
-    while (t->slots[slot] != 0 &&
-           !bytes_equal(key_table_key(t, &t->entries[t->slots[slot] - 1]), key))
+    size_t slot = hash & (t->slot_count - 1);
+    while (t->slots[slot].number != 0)
         slot = (slot + 1) & (t->slot_count - 1);
     return slot;
 }
@@ -40,21 +38,28 @@ struct key_entry *key_table_find(const struct key_table *t, struct bytes key)
 {
     if (t->slot_count == 0)
         return NULL;
-    uint32_t index = t->slots[find_slot(t, key)];
-    return index ? &t->entries[index - 1] : NULL;
+    uint32_t hash = hash_of(key);
+    size_t slot = hash & (t->slot_count - 1);
+    for (; t->slots[slot].number != 0; slot = (slot + 1) & (t->slot_count - 1)) {
+        struct key_entry *entry = &t->entries[t->slots[slot].number - 1];
+        if (t->slots[slot].hash == hash && bytes_equal(key_table_key(t, entry), key))
+            return entry;
+    }
+    return NULL;
 }
 
 static bool grow_slots(struct key_table *t)
 {
-    size_t count = t->slot_count ? t->slot_count * 2 : SLOTS_MIN;
-    uint32_t *slots = calloc(count, sizeof *slots);
-    if (!slots)
+    struct key_table grown = {.slot_count = t->slot_count ? t->slot_count * 2 : SLOTS_MIN};
+    grown.slots = calloc(grown.slot_count, sizeof *grown.slots);
+    if (!grown.slots)
         return false;
+    for (size_t i = 0; i < t->slot_count; i++)
+        if (t->slots[i].number != 0)
+            grown.slots[free_slot(&grown, t->slots[i].hash)] = t->slots[i];
     free(t->slots);
-    t->slots = slots;
-    t->slot_count = count;
-    for (size_t i = 0; i < t->count; i++)
-        t->slots[find_slot(t, key_table_key(t, &t->entries[i]))] = (uint32_t)(i + 1);
+    t->slots = grown.slots;
+    t->slot_count = grown.slot_count;
     return true;
 }
 
@@ -86,11 +91,12 @@ struct key_entry *key_table_add(struct key_table *t, struct bytes key)
         return present;
     if (t->count >= UINT32_MAX - 1 || !make_room(t, key.size))
         return NULL;
-    size_t slot = find_slot(t, key);
+    assert(t->entries);
+    uint32_t hash = hash_of(key);
     struct key_entry *entry = &t->entries[t->count++];
     *entry = (struct key_entry){.key_at = t->keys_size, .key_size = (uint16_t)key.size};
     memcpy(t->keys + t->keys_size, key.data, key.size);
     t->keys_size += key.size;
-    t->slots[slot] = (uint32_t)t->count;
+    t->slots[free_slot(t, hash)] = (struct key_slot){hash, (uint32_t)t->count};
     return entry;
 }

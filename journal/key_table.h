@@ -17,12 +17,17 @@ struct key_entry {
     uint64_t applied_seq; /* of the last change at or before applied; 0: none */
 };
 
+struct key_slot {
+    uint32_t hash;
+    uint32_t number; /* index + 1 of an entry, 0 if free */
+};
+
 /* Zero-initialise. */
 struct key_table {
     struct key_entry *entries; /* in the order of adding */
     size_t count;
     size_t capacity;
-    uint32_t *slots;   /* index + 1 of an entry, 0 if free */
+    struct key_slot *slots;
     size_t slot_count; /* a power of two */
     uint8_t *keys;
     size_t keys_size;

@@ -127,12 +127,12 @@ static int init_locks(struct journal *j)
     return ERR_OK;
 }
 
-static int allocate(const struct journal_options *options, struct journal **ret_journal,
-                    struct failure *failure)
+/* NULL: out of memory. */
+static struct journal *allocate(const struct journal_options *options)
 {
     struct journal *j = calloc(1, sizeof *j);
     if (!j)
-        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+        return NULL;
     j->lock_fd = -1;
     j->durability = options->durability ? options->durability : JOURNAL_POWER;
     j->map_size = options->map_size_bytes ? options->map_size_bytes : MAP_SIZE_DEFAULT;
@@ -140,10 +140,9 @@ static int allocate(const struct journal_options *options, struct journal **ret_
     if (!j->directory || init_locks(j) != ERR_OK) {
         free(j->directory);
         free(j);
-        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+        return NULL;
     }
-    *ret_journal = j;
-    return ERR_OK;
+    return j;
 }
 
 static void release(struct journal *j)
@@ -201,11 +200,10 @@ int journal_open(const struct journal_options *options, struct journal **ret_jou
     if (options->durability != 0 && options->durability != JOURNAL_POWER &&
         options->durability != JOURNAL_PROCESS)
         return failure_set(failure, ERR_INVALID, "unknown durability %d", (int)options->durability);
-    struct journal *j = NULL;
-    int err = allocate(options, &j, failure);
-    if (err != ERR_OK)
-        return err;
-    err = start(j, options, failure);
+    struct journal *j = allocate(options);
+    if (!j)
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    int err = start(j, options, failure);
     if (err != ERR_OK) {
         release(j);
         return err;
@@ -267,7 +265,7 @@ static int reopen_environment(struct journal *j, struct failure *failure)
         reader_detach(r);
     environment_close(&j->environment);
 
-    struct meta m;
+    struct meta m = {0};
     int err = open_environment(j, failure);
     if (err == ERR_OK)
         err = environment_load(&j->environment, j->directory, &m, failure);
@@ -286,7 +284,7 @@ static int reopen_environment(struct journal *j, struct failure *failure)
     }
     j->meta_head = stored_head;
     j->space.free_pages = 0;
-    j->space.free_run = 0;
+    memset(j->space.free_runs, 0, sizeof j->space.free_runs);
     return ERR_OK;
 }
 

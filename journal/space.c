@@ -50,6 +50,11 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
+static uint64_t less(uint64_t n, uint64_t by)
+{
+    return n > by ? n - by : 0;
+}
+
 /* The file size that the process may not pass. */
 static uint64_t file_limit(const struct journal *j)
 {
@@ -122,28 +127,31 @@ void space_open(struct journal *j, const struct journal_options *options)
 
 /* ---- pages that LMDB has freed ---- */
 
-struct free_pages {
-    uint64_t usable;
-    uint64_t waiting; /* freed by the newest commits, not usable yet */
-    uint64_t run;     /* the longest run of usable ones */
-};
+static void count_run(struct space *s, uint64_t run)
+{
+    for (unsigned k = 0; k < SPACE_RUN_SIZES; k++)
+        s->free_runs[k] += run >> k << k;
+}
 
-static void count_list(const size_t *list, size_t size, bool usable, struct free_pages *f)
+static void count_list(const size_t *list, size_t size, bool usable, struct space *s)
 {
     size_t count = size ? list[0] : 0;
     if (count >= size)
         return; /* not a list */
     if (!usable) {
-        f->waiting += count;
+        s->waiting_pages += count;
         return;
     }
-    f->usable += count;
+    s->free_pages += count;
     uint64_t run = 0;
     for (size_t i = 1; i <= count; i++) { /* falling page numbers */
-        run = i > 1 && list[i] + 1 == list[i - 1] ? run + 1 : 1;
-        if (run > f->run)
-            f->run = run;
+        if (i > 1 && list[i] + 1 != list[i - 1]) {
+            count_run(s, run);
+            run = 0;
+        }
+        run++;
     }
+    count_run(s, run);
 }
 
 /* mdb_reader_list's lines: pid, thread, transaction or "-". */
@@ -161,39 +169,44 @@ static int oldest_reader(const char *line, void *context)
 }
 
 /* Walks LMDB's free list: transaction -> the pages it freed. */
-static int count_free(const struct journal *j, struct free_pages *ret_free)
+static int walk_free_list(struct journal *j, MDB_txn *txn, size_t oldest)
 {
-    struct free_pages f = {0};
-    MDB_txn *txn = NULL;
+    size_t newest = mdb_txn_id(txn);
     MDB_cursor *cursor = NULL;
-    int rc = mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &txn);
+    MDB_val key;
+    MDB_val list;
+    int rc = mdb_cursor_open(txn, 0, &cursor); /* 0 is the free list's handle */
     if (rc != 0)
         return rc;
-    size_t newest = mdb_txn_id(txn);
-    size_t oldest = newest; /* this reader's own, as a writer sees it too */
+    while ((rc = mdb_cursor_get(cursor, &key, &list, MDB_NEXT)) == 0) {
+        size_t id = 0;
+        if (key.mv_size != sizeof id)
+            break;
+        memcpy(&id, key.mv_data, sizeof id);
+        /* Where no reader holds it back, a page waits for age alone. */
+        if (id < oldest || oldest == newest)
+            count_list(list.mv_data, list.mv_size / sizeof(size_t), id < oldest, &j->space);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* Counts anew what LMDB can take from its free list. False: it could not be read. */
+static bool recount(struct journal *j)
+{
+    struct space *s = &j->space;
+    MDB_txn *txn = NULL;
+    s->free_pages = 0;
+    s->waiting_pages = 0;
+    memset(s->free_runs, 0, sizeof s->free_runs);
+    int rc = mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return false;
+    size_t oldest = mdb_txn_id(txn); /* this reader's own, as a writer sees it too */
     mdb_reader_list(j->environment.lmdb, oldest_reader, &oldest);
-    rc = mdb_cursor_open(txn, 0, &cursor); /* 0 is the free list's handle */
-    if (rc == 0) {
-        MDB_val key;
-        MDB_val list;
-        while ((rc = mdb_cursor_get(cursor, &key, &list, MDB_NEXT)) == 0) {
-            size_t id = 0;
-            if (key.mv_size != sizeof id)
-                break;
-            memcpy(&id, key.mv_data, sizeof id);
-            /* Without open readers only age keeps a page from being taken. */
-            if (id >= oldest && oldest < newest)
-                continue;
-            count_list(list.mv_data, list.mv_size / sizeof(size_t), id < oldest, &f);
-        }
-        mdb_cursor_close(cursor);
-    }
+    rc = walk_free_list(j, txn, oldest);
     mdb_txn_abort(txn);
-    if (rc == MDB_NOTFOUND || rc == 0) {
-        *ret_free = f;
-        rc = 0;
-    }
-    return rc;
+    return rc == 0;
 }
 
 /* A commit of the meta row, to let freed pages grow old enough. */
@@ -222,15 +235,11 @@ static bool find_free(struct journal *j, uint64_t needed, uint64_t room)
     struct space *s = &j->space;
     if (s->free_pages + room >= needed)
         return true;
-    struct free_pages f = {0};
-    for (int i = 0; i <= AGING_COMMITS; i++) {
-        if (count_free(j, &f) != 0)
-            return false;
-        s->free_pages = f.usable;
-        s->free_run = f.run;
-        if (f.usable + room >= needed)
+    for (int i = 0; i <= AGING_COMMITS && recount(j); i++) {
+        if (s->free_pages + room >= needed)
             return true;
-        if (j->txn || f.usable + f.waiting + room < needed || room < FIXED_PAGES || age(j) != 0)
+        if (j->txn || s->free_pages + s->waiting_pages + room < needed || room < FIXED_PAGES ||
+            age(j) != 0)
             return false;
     }
     return false;
@@ -287,7 +296,8 @@ int space_begin(struct journal *j, uint64_t bytes, struct failure *failure)
     uint64_t fixed = (uint64_t)FIXED_PAGES * j->environment.page_size;
     s->reserve_too = bytes == 0;
     s->charged = fixed;
-    s->charged_runs = 0;
+    s->run_pages = 0;
+    s->run_size = 0;
     s->row_pages = UINT64_MAX;
     s->granted = 0;
     return grant(j, fixed + 2 * bytes, failure);
@@ -298,8 +308,9 @@ void space_end(struct journal *j, bool committed)
     struct space *s = &j->space;
     uint64_t pages = s->charged / j->environment.page_size + 1;
     if (committed) {
-        s->free_pages -= s->free_pages < pages ? s->free_pages : pages;
-        s->free_run -= s->free_run < pages ? s->free_run : pages;
+        s->free_pages = less(s->free_pages, pages);
+        for (unsigned k = 0; k < SPACE_RUN_SIZES; k++)
+            s->free_runs[k] = less(s->free_runs[k], pages + s->run_pages);
     }
     s->charged = 0;
     s->granted = 0;
@@ -318,19 +329,33 @@ static bool overflows(const struct journal *j, uint64_t size)
     return size + NODE_HEADER > (j->environment.page_size - OVERFLOW_HEADER) / 2;
 }
 
+/* Whether what needs neighbours finds them: at the file's end, or in runs of free pages. Blocks of
+ * powers of two fill larger ones without a rest. */
+static bool runs_fit(const struct journal *j)
+{
+    const struct space *s = &j->space;
+    uint64_t page = j->environment.page_size;
+    uint64_t taken = environment_used(&j->environment) + (s->reserve_too ? 0 : s->reserve);
+    if (s->run_pages * page <= less(s->allocated, taken))
+        return true;
+    return s->run_size < SPACE_RUN_SIZES && s->run_pages <= s->free_runs[s->run_size];
+}
+
 static int charge_overflow(struct journal *j, uint64_t size, struct failure *failure)
 {
     struct space *s = &j->space;
     uint64_t page = j->environment.page_size;
     uint64_t bytes = round_up(size + OVERFLOW_HEADER, page);
-    s->charged_runs += bytes;
+    unsigned k = 0;
+    while (page << k < bytes)
+        k++;
+    s->run_pages += UINT64_C(1) << k;
+    if (s->run_size < k)
+        s->run_size = k;
     int err = charge(j, bytes, failure);
-    if (err != ERR_OK || !s->tight)
-        return err;
-    uint64_t room = s->allocated - environment_used(&j->environment);
-    if (s->charged_runs > room && s->charged_runs > s->free_run * page)
+    if (err == ERR_OK && s->tight && !runs_fit(j) && !(recount(j) && runs_fit(j)))
         return no_space(j, ENOSPC, failure);
-    return ERR_OK;
+    return err;
 }
 
 int space_charge_item(struct journal *j, uint64_t size, struct failure *failure)

@@ -5,7 +5,7 @@
  * 1. A fault is reported and passed over; only what cannot be read at all ends
  *    it. What follows from a fault that was reported (a change whose predecessor
  *    stood in a damaged record) is not reported again.
- * 2. Memory grows with the number of distinct keys (about 60 bytes and the key),
+ * 2. Memory grows with the number of distinct keys (about 80 bytes and the key),
  *    not with that of records.
  */
 #define _GNU_SOURCE
@@ -43,11 +43,11 @@ static void report_problem(struct verification *v, uint64_t seq, const char *for
 
 static void report_problem(struct verification *v, uint64_t seq, const char *format, ...)
 {
-    char text[512];
-    va_list arguments;
     v->findings.report.problems++;
     if (!v->options->problem)
         return;
+    char text[512];
+    va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);

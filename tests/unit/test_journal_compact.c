@@ -88,6 +88,19 @@ static void test_a_target_waits_for_applied(void **state)
     journal_fixture_verify(f, 0);
 }
 
+static void test_a_target_just_beyond_applied(void **state)
+{
+    struct journal_fixture *f = *state;
+    journal_fixture_open(f);
+    journal_fixture_append(f, 50);
+    journal_fixture_checkpoint(f);
+    journal_fixture_append(f, 2);
+    struct step step = compact_once(f, 52, NULL, 0, 100);
+    assert_true(step.blocked);
+    expect_oldest(f, 51);
+    journal_fixture_verify(f, 0);
+}
+
 static void test_the_head_stays(void **state)
 {
     struct journal_fixture *f = *state;
@@ -270,6 +283,7 @@ int main(void)
         TEST(test_an_empty_journal_stays),
         TEST(test_a_target_moves_oldest_at_once),
         TEST(test_a_target_waits_for_applied),
+        TEST(test_a_target_just_beyond_applied),
         TEST(test_the_head_stays),
         TEST(test_retention_by_records),
         TEST(test_retention_by_bytes),

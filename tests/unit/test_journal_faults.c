@@ -334,9 +334,10 @@ static void test_a_damaged_record(void **state)
     assert_ok(journal_reader_get(r, 499, &record, &f->failure), f);
     assert_ok(journal_reader_seek(r, 499, &f->failure), f);
     assert_ok(journal_reader_next(r, &seq, &record, &f->failure), f);
-    for (int i = 0; i < 2; i++) /* it does not go on as if nothing were there */
+    for (int i = 0; i < 2; i++) { /* it does not go on as if nothing were there */
         assert_int_equal(journal_reader_next(r, &seq, &record, &f->failure), ERR_CORRUPT);
-    assert_non_null(strstr(f->failure.text, "500"));
+        assert_non_null(strstr(f->failure.text, "record 500 is damaged"));
+    }
     assert_ok(journal_reader_seek(r, 501, &f->failure), f);
     assert_ok(journal_reader_next(r, &seq, &record, &f->failure), f);
     journal_reader_close(r);
@@ -384,6 +385,12 @@ static void run_and_die(struct journal_fixture *f)
     journal_fixture_checkpoint(f);
     journal_fixture_compact(f, 50, 1000);
     journal_fixture_append(f, 300);
+}
+
+static void append_five_and_die(struct journal_fixture *f)
+{
+    journal_fixture_open(f);
+    journal_fixture_append(f, 5);
 }
 
 static void reboot(struct journal_fixture *f, enum journal_durability durability)
@@ -458,6 +465,37 @@ static void test_a_power_loss_that_damaged_before_applied(void **state)
     journal_fixture_open_fails(f, ERR_CORRUPT);
 }
 
+/* A checkpoint was under way: a row tells of a record that is lost. */
+static void die_in_a_checkpoint(struct journal_fixture *f)
+{
+    struct state_row row = {.created = 590, .modified = 590, .version = 1};
+    static const char value[] = "\xd9\x1cvalue 0000000000000000000590";
+    row.value = (struct bytes){(const uint8_t *)value, sizeof value - 1};
+    run_and_die(f);
+    assert_ok(journal_batch_begin(f->j, 100, &f->failure), f);
+    struct bytes key = {(const uint8_t *)"key 590.", 8};
+    assert_ok(journal_batch_put_row(f->j, key, &row, &f->failure), f);
+    assert_ok(journal_batch_commit(f->j, &f->failure), f);
+}
+
+static void test_a_power_loss_within_a_checkpoint(void **state)
+{
+    struct journal_fixture *f = *state;
+    boot = "first boot";
+    f->options.durability = JOURNAL_PROCESS;
+    journal_fixture_in_child(die_in_a_checkpoint, f);
+    boot = "second boot";
+    journal_fixture_damage(f, "value 0000000000000000000595", 10);
+    journal_fixture_open(f); /* the row's record is there */
+    assert_int_equal(journal_fixture_status(f).head, 594);
+    journal_fixture_close(f);
+    boot = "first boot";
+    journal_fixture_in_child(append_five_and_die, f);
+    boot = "second boot";
+    journal_fixture_damage(f, "value 0000000000000000000580", 10);
+    journal_fixture_open_fails(f, ERR_CORRUPT);
+}
+
 static void test_a_power_loss_in_power_mode(void **state)
 {
     struct journal_fixture *f = *state;
@@ -510,6 +548,7 @@ int main(void)
         TEST(test_a_power_loss_that_damaged_the_end),
         TEST(test_a_power_loss_that_damaged_the_state),
         TEST(test_a_power_loss_that_damaged_before_applied),
+        TEST(test_a_power_loss_within_a_checkpoint),
         TEST(test_a_power_loss_in_power_mode),
         TEST(test_a_reboot_after_a_clean_stop),
     };

@@ -36,6 +36,15 @@ static void limit_file_size(rlim_t bytes)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+static int setup(void **state)
+{
+    if (journal_fixture_setup(state) != 0)
+        return -1;
+    struct journal_fixture *f = *state;
+    f->options.durability = JOURNAL_PROCESS; /* what matters here is the same in both, but faster */
+    return 0;
+}
+
 static int teardown(void **state)
 {
     limit_file_size(RLIM_INFINITY);
@@ -121,6 +130,91 @@ static void test_a_limit_with_large_records(void **state)
     struct journal_fixture *f = *state;
     limit_file_size(40 << 20);
     fill_and_compact(f, 9000);
+}
+
+/* What one commit freed is there for the very next batch. */
+static void test_freed_pages_are_there_at_once(void **state)
+{
+    struct journal_fixture *f = *state;
+    bool more = true;
+    bool blocked = false;
+    struct bytes value = bytes_of("\x01");
+    limit_file_size(12 << 20);
+    journal_fixture_open(f);
+    fill(f, 100);
+    checkpoint_one_key(f);
+    fill(f, 100);
+    assert_ok(journal_batch_begin(f->j, 0, &f->failure), f);
+    assert_ok(journal_batch_compact(f->j, 1000, NULL, 0, 1000, &more, &blocked, &f->failure), f);
+    assert_false(more);
+    assert_ok(journal_batch_commit(f->j, &f->failure), f);
+    uint64_t head = journal_fixture_status(f).head;
+    assert_ok(journal_batch_begin(f->j, (uint64_t)BATCH * 180, &f->failure), f);
+    struct bytes record = journal_fixture_record(f, head + 1, bytes_of("k"), &value, head);
+    assert_ok(journal_batch_append(f->j, record, &f->failure), f);
+    assert_ok(journal_batch_commit(f->j, &f->failure), f);
+    journal_fixture_verify(f, 0);
+}
+
+/* One page of records, then one of a row, and so on: what compaction frees lies scattered, and a
+ * large record finds no neighbours in it. */
+static void test_scattered_pages(void **state)
+{
+    struct journal_fixture *f = *state;
+    uint8_t data[3000] = {0xc5, 0x0b, 0xb5};
+    struct bytes value = {data, sizeof data};
+    limit_file_size(12 << 20);
+    journal_fixture_open(f);
+    int err = ERR_OK;
+    while (err == ERR_OK) {
+        uint64_t head = journal_fixture_status(f).head;
+        err = journal_batch_begin(f->j, 24 * 170 + sizeof data, &f->failure);
+        for (uint64_t i = 1; err == ERR_OK && i <= 24; i++) {
+            char key[64];
+            snprintf(key, sizeof key, "%060llu", (unsigned long long)(head + i));
+            struct bytes one = bytes_of("\x01");
+            struct bytes record = journal_fixture_record(f, head + i, bytes_of(key), &one, 0);
+            struct state_row row = {
+                .created = head + i, .modified = head + i, .version = 1, .value = value};
+            err = journal_batch_append(f->j, record, &f->failure);
+            if (err == ERR_OK && i == 24)
+                err = journal_batch_put_row(f->j, bytes_of(key), &row, &f->failure);
+        }
+        if (err == ERR_OK)
+            assert_ok(journal_batch_set_applied(f->j, head + 24, &f->failure), f);
+        if (err == ERR_OK)
+            assert_ok(journal_batch_commit(f->j, &f->failure), f);
+    }
+    journal_batch_abort(f->j);
+    assert_int_equal(err, ERR_NO_SPACE);
+    journal_fixture_compact(f, journal_fixture_status(f).head, 500);
+    fill(f, 30000); /* asserts that no commit fails */
+    fill(f, 100);
+    journal_fixture_compact(f, 0, 500);
+}
+
+/* Pages that an open view still needs are not counted as free. */
+static void test_a_full_disk_and_an_open_view(void **state)
+{
+    struct journal_fixture *f = *state;
+    struct journal_reader *r = NULL;
+    struct journal_view view;
+    struct bytes record;
+    limit_file_size(12 << 20);
+    journal_fixture_open(f);
+    fill(f, 100);
+    checkpoint_one_key(f);
+    assert_ok(journal_reader_open(f->j, &r, &f->failure), f);
+    assert_ok(journal_reader_begin(r, &view, &f->failure), f);
+    uint64_t before = journal_fixture_status(f).head;
+    journal_fixture_compact(f, before / 4, UINT32_MAX);
+    fill(f, 100); /* asserts that no commit fails */
+    assert_true(journal_fixture_status(f).head < before + 5 * BATCH);
+    assert_ok(journal_reader_get(r, 1, &record, &f->failure), f);
+    journal_reader_close(r);
+    fill(f, 100);
+    assert_true(journal_fixture_status(f).head > before + 10 * BATCH);
+    journal_fixture_verify(f, 0);
 }
 
 static void test_a_limit_that_is_there_at_the_start(void **state)
@@ -212,6 +306,7 @@ static void test_a_commit_that_fails(void **state)
     struct bytes record;
     struct state_row row;
     f->options.allocate_bytes = 8 << 20;
+    f->options.durability = JOURNAL_POWER;
     journal_fixture_open(f);
     journal_fixture_append(f, 100);
     assert_ok(journal_reader_open(f->j, &r, &f->failure), f);
@@ -243,13 +338,16 @@ static void test_a_commit_that_fails(void **state)
     journal_fixture_verify(f, 0);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, journal_fixture_setup, teardown)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_limit_of_the_file_size),
         TEST(test_a_limit_with_large_records),
+        TEST(test_freed_pages_are_there_at_once),
+        TEST(test_scattered_pages),
+        TEST(test_a_full_disk_and_an_open_view),
         TEST(test_a_limit_that_is_there_at_the_start),
         TEST(test_a_small_map),
         TEST(test_a_small_file_system),

@@ -333,6 +333,22 @@ static void test_a_row_that_contradicts_itself(void **state)
     expect(f, 1, 3, "contradicts itself");
 }
 
+static void test_a_row_under_another_key(void **state)
+{
+    struct journal_fixture *f = *state;
+    struct edit edit = edit_begin(f);
+    MDB_val key = lmdb_value(bytes_of("c"));
+    MDB_val stored;
+    assert_int_equal(mdb_get(edit.txn, edit.e.state, &key, &stored), 0);
+    uint8_t *copy = copy_exactly(stored.mv_data, stored.mv_size);
+    stored.mv_data = copy;
+    key = lmdb_value(bytes_of("d"));
+    assert_int_equal(mdb_put(edit.txn, edit.e.state, &key, &stored, 0), 0);
+    free(copy);
+    edit_end(&edit);
+    expect(f, 1, 0, "is damaged");
+}
+
 static void test_a_missing_tombstone(void **state)
 {
     struct journal_fixture *f = *state;
@@ -392,6 +408,7 @@ int main(void)
         TEST(test_a_row_beyond_the_head),
         TEST(test_a_missing_row),
         TEST(test_a_row_that_contradicts_itself),
+        TEST(test_a_row_under_another_key),
         TEST(test_a_missing_tombstone),
         TEST(test_a_wrong_counter),
         TEST(test_one_damaged_record_is_one_problem),

@@ -1,4 +1,7 @@
-/* arguments.h - checks what the application gives, before anything of it is sent. They set the failure. */
+/*
+ * arguments.h - checks what the application gives, before anything of it is sent. They set the
+ * failure.
+ */
 #ifndef VIGIL_CLIENT_ARGUMENTS_H
 #define VIGIL_CLIENT_ARGUMENTS_H
 
@@ -8,8 +11,8 @@
 int arguments_key(struct vigil *v, const char *key, struct bytes *ret_key);
 /* ERR_OK, ERR_BAD_VALUE, ERR_TOO_LARGE. */
 int arguments_value(struct vigil *v, const void *value, size_t size, struct bytes *ret_value);
-/* A key, or a prefix followed by '*'. Makes a filter on the heap; none: everything. ERR_OK, ERR_BAD_KEY,
- * ERR_LIMIT, ERR_INVALID, ERR_NO_MEMORY. */
+/* A key, or a prefix followed by '*'. Makes a filter on the heap; none: everything. ERR_OK,
+ * ERR_BAD_KEY, ERR_LIMIT, ERR_INVALID, ERR_NO_MEMORY. */
 int arguments_filter(struct vigil *v, const char *const *patterns, size_t count,
                      struct filter **ret_filter);
 /* Bytes of a filter on the wire. */

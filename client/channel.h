@@ -9,7 +9,8 @@ int channel_open(struct vigil *v);
 void channel_close(struct vigil *v);
 /* Moves now_ms and silent_ms on. */
 void channel_advance_clock(struct vigil *v);
-/* A socket of the library's making: no lingering, bounded messages. NULL: out of sockets or memory. */
+/* A socket of the library's making: no lingering, bounded messages. NULL: out of sockets or memory.
+ */
 void *channel_socket_new(struct vigil *v, int type);
 
 #endif

@@ -38,7 +38,8 @@ const char *vigil_failure_text(const vigil *v)
 
 /* ---- opening and closing ---- */
 
-/* Anyone can make a folder in /tmp: it must be this user's own, or its socket is not to be trusted. */
+/* Anyone can make a folder in /tmp: it must be this user's own, or its socket is not to be trusted.
+ */
 static int check_private_folder(struct vigil *v)
 {
     char folder[ENDPOINT_PATH_MAX + 1];
@@ -250,8 +251,8 @@ static int call_failed(struct vigil *v, struct call *call)
     return connection_fail(v, err, NULL);
 }
 
-/* Silence for as long as a request may take is a lost connection. With less time (a wait has its own),
- * it cannot be told apart from a slow server, unless there is no connection at all. */
+/* Silence for as long as a request may take is a lost connection. With less time (a wait has its
+ * own), it cannot be told apart from a slow server, unless there is no connection at all. */
 static int call_timed_out(struct vigil *v, int timeout_ms, bool heard)
 {
     bool full_time = v->request_timeout_ms >= 0 && timeout_ms >= v->request_timeout_ms;

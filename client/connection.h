@@ -117,8 +117,8 @@ int connection_fail(struct vigil *v, int code, const char *format, ...)
 
 /* All that can be done without waiting: receive, send, reconnect, renew. */
 void connection_step(struct vigil *v);
-/* Waits until something comes, for timeout_ms at most (less, if duties are due); stream (may be NULL)
- * is waited for as well. ERR_OK, ERR_INTERRUPTED. Call connection_step next. */
+/* Waits until something comes, for timeout_ms at most (less, if duties are due); stream (may be
+ * NULL) is waited for as well. ERR_OK, ERR_INTERRUPTED. Call connection_step next. */
 int connection_wait(struct vigil *v, void *stream, int timeout_ms);
 /* Sends what is queued, as far as the window allows. */
 void connection_send(struct vigil *v);
@@ -133,7 +133,8 @@ int connection_due_ms(const struct vigil *v);
 
 /* ---- requests ---- */
 
-/* Starts a request; its body, of body_size bytes, is then written to *ret_buffer. Sets the failure. */
+/* Starts a request; its body, of body_size bytes, is then written to *ret_buffer. Sets the failure.
+ */
 int connection_request_begin(struct vigil *v, uint8_t op, uint8_t flags, size_t body_size,
                              struct wire_buffer **ret_buffer);
 /* Enters it, to be answered to handler, or with handler NULL to the application. */
@@ -146,7 +147,8 @@ struct call {
     struct reply reply;
     struct reply_message_header message;
 };
-/* Returns the reply's status; the reply stays valid until the next call. timeout_ms as request_timeout_ms. */
+/* Returns the reply's status; the reply stays valid until the next call. timeout_ms as
+ * request_timeout_ms. */
 int connection_call(struct vigil *v, struct call *call, int timeout_ms);
 
 /* ---- descriptors ---- */

@@ -1,4 +1,7 @@
-/* history.c - all retained changes of one key: the server walks the chain backwards, it is handed out forwards. */
+/*
+ * history.c - all retained changes of one key: the server walks the chain backwards, it is handed
+ * out forwards.
+ */
 #include "client/arguments.h"
 #include "client/clock.h"
 #include "client/read.h"
@@ -71,7 +74,7 @@ static int take_page(struct walk *w, const struct reply_history *page)
 static int ask_page(struct walk *w, int64_t deadline)
 {
     struct replay_call call = {0};
-    struct reply_history page;
+    struct reply_history page = {0};
     struct request_history request = {.epoch = w->epoch, .from_seq = w->next_seq, .key = w->key};
     size_t place;
     struct wire_buffer *b = replay_call_begin(w->v, OP_HISTORY, 0, &place);
@@ -113,9 +116,9 @@ int vigil_history(vigil *v, const char *key, int timeout_ms,
     struct walk w = {.v = v, .end = HISTORY_COMPLETE};
     vigil_entry entry;
     int64_t deadline = timeout_ms == 0 ? DEADLINE_NEVER : deadline_after(timeout_ms);
+    if (!each)
+        return connection_fail(v, ERR_INVALID, NULL);
     int err = arguments_key(v, key, &w.key);
-    if (err == ERR_OK && !each)
-        err = connection_fail(v, ERR_INVALID, NULL);
     if (err == ERR_OK)
         err = read_entry(v, key, v->request_timeout_ms, &entry, &w.epoch);
     if (err)

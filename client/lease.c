@@ -42,7 +42,8 @@ static void on_renewed(void *context, const struct reply *reply)
     v->renewing = NULL;
 }
 
-/* The topics of all open streams, up to TOPICS_MAX; one that two watches share stands there twice. */
+/* The topics of all open streams, up to TOPICS_MAX; one that two watches share stands there twice.
+ */
 static uint16_t gather_topics(struct vigil *v)
 {
     uint16_t count = 0;

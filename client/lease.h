@@ -1,4 +1,7 @@
-/* lease.h - keeps the streams of a connection's watches alive: one request for all, every third of a lease. */
+/*
+ * lease.h - keeps the streams of a connection's watches alive: one request for all, every third of
+ * a lease.
+ */
 #ifndef VIGIL_CLIENT_LEASE_H
 #define VIGIL_CLIENT_LEASE_H
 

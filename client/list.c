@@ -55,8 +55,8 @@ int vigil_list(vigil *v, const char *prefix, bool with_values, int timeout_ms,
                bool (*each)(void *context, const vigil_entry *entry), void *context,
                uint64_t *ret_seq)
 {
-    struct filter *filter;
-    struct snapshot snapshot;
+    struct filter *filter = NULL;
+    struct snapshot snapshot = {.epoch = 0};
     if (!each)
         return connection_fail(v, ERR_INVALID, NULL);
     int err = prefix_filter(v, prefix, &filter);

@@ -36,7 +36,7 @@ static int copy_filter(struct vigil *v, const struct filter *f, struct filter **
 
 static int load(struct vigil_mirror *m, int timeout_ms)
 {
-    struct snapshot snapshot;
+    struct snapshot snapshot = {.epoch = 0};
     int64_t deadline = deadline_after(timeout_ms == 0 ? m->v->request_timeout_ms : timeout_ms);
     int err = snapshot_load(m->v, m->filter, true, timeout_ms, &snapshot);
     if (err)
@@ -47,7 +47,7 @@ static int load(struct vigil_mirror *m, int timeout_ms)
     if (m->watch) {
         watch_restart(m->watch, &options);
     } else {
-        struct filter *filter;
+        struct filter *filter = NULL;
         err = copy_filter(m->v, m->filter, &filter);
         if (err == ERR_OK)
             err = watch_open(m->v, filter, &options, deadline_timeout_ms(deadline), &m->watch);

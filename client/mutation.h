@@ -1,4 +1,6 @@
-/* mutation.h - writes a mutation or a read into the outbox; shared by blocking and pipelined calls. */
+/*
+ * mutation.h - writes a mutation or a read into the outbox; shared by blocking and pipelined calls.
+ */
 #ifndef VIGIL_CLIENT_MUTATION_H
 #define VIGIL_CLIENT_MUTATION_H
 

@@ -43,8 +43,8 @@ void outbox_free(struct outbox *o);
 void outbox_clear(struct outbox *o);
 
 /* Starts a request whose body will have body_size bytes; message_flags separate it from requests
- * with others. The body is then written to *ret_buffer. ERR_OK, ERR_TOO_LARGE, ERR_BUSY (OUTBOX_SIZE),
- * ERR_NO_MEMORY. */
+ * with others. The body is then written to *ret_buffer. ERR_OK, ERR_TOO_LARGE, ERR_BUSY
+ * (OUTBOX_SIZE), ERR_NO_MEMORY. */
 int outbox_begin(struct outbox *o, const struct request_header *header, uint32_t message_flags,
                  size_t body_size, struct wire_buffer **ret_buffer);
 /* ERR_OK, or ERR_NO_MEMORY: the request was taken back. */

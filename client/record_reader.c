@@ -26,7 +26,8 @@ static bool reserve(void **array, size_t *capacity, size_t needed, size_t elemen
     return true;
 }
 
-/* Every change takes its header and its key, so this is enough for all keys with their terminators. */
+/* Every change takes its header and its key, so this is enough for all keys with their terminators.
+ */
 static size_t keys_bound(const struct record_header *h)
 {
     size_t overhead = RECORD_HEADER_SIZE + (size_t)h->count * (CHANGE_HEADER_SIZE - 1);

@@ -48,11 +48,13 @@ void replay_channel_free(struct vigil *v);
 /* Starts a request: body is written by the caller between begin and end. */
 struct wire_buffer *replay_call_begin(struct vigil *v, uint8_t op, uint8_t flags,
                                       size_t *ret_place);
-/* ERR_OK; ERR_BUSY: too many are under way, again after a step; ERR_NO_MEMORY, ERR_LIMIT; ERR_DISCONNECTED. */
+/* ERR_OK; ERR_BUSY: too many are under way, again after a step; ERR_NO_MEMORY, ERR_LIMIT;
+ * ERR_DISCONNECTED. */
 int replay_call_end(struct vigil *v, struct replay_call *call, size_t place);
 /* Back to IDLE, whatever it was. */
 void replay_call_reset(struct vigil *v, struct replay_call *call);
-/* Sends nothing; blocks until the call has arrived. timeout_ms as request_timeout_ms. Returns its status. */
+/* Sends nothing; blocks until the call has arrived. timeout_ms as request_timeout_ms. Returns its
+ * status. */
 int replay_call_wait(struct vigil *v, struct replay_call *call, int64_t deadline);
 
 /* Hands out what has come. */

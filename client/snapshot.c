@@ -88,7 +88,7 @@ static int load_page(struct loading *l, struct bytes prefix, char *last, size_t 
 {
     struct vigil *v = l->v;
     struct replay_call call = {0};
-    struct reply_list page;
+    struct reply_list page = {0};
     struct request_list request = {
         .epoch = l->snapshot.epoch, .prefix = prefix, .after = {(const uint8_t *)last, *last_size}};
     size_t place;
@@ -201,7 +201,7 @@ static int load_records(struct loading *l)
 {
     struct vigil *v = l->v;
     struct replay_call call = {0};
-    struct reply_replay reply;
+    struct reply_replay reply = {0};
     struct request_replay request = {
         .epoch = l->snapshot.epoch, .after = l->snapshot.seq, .until = UINT64_MAX};
     size_t place;

@@ -59,7 +59,8 @@ static int fail(vigil_txn *t, int error)
     return error;
 }
 
-/* A buffer that failed is at its bound, or memory is short: at this size it is the bound that counts. */
+/* A buffer that failed is at its bound, or memory is short: at this size it is the bound that
+ * counts. */
 static int check_buffer(vigil_txn *t, const struct wire_buffer *b)
 {
     if (!b->failed)

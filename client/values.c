@@ -178,7 +178,8 @@ int vigil_unpack_double(const void *value, size_t size, double *ret)
     if (value_read_integer((struct bytes){value, size}, &integer) != ERR_OK)
         return ERR_BAD_VALUE;
     double d = integer.negative ? (double)(int64_t)integer.bits : (double)integer.bits;
-    /* Beyond 2^53 not every integer has a double. The largest round up to 2^64, which has no integer. */
+    /* Beyond 2^53 not every integer has a double. The largest round up to 2^64, which has no
+     * integer. */
     bool same = integer.negative ? (int64_t)d == (int64_t)integer.bits
                                  : d < two_to_64 && (uint64_t)d == integer.bits;
     if (!same)

@@ -80,8 +80,8 @@ static int look_at_state(struct waiting *w, bool *ret_satisfied, vigil_wait_resu
     return ERR_OK;
 }
 
-/* The kept watch serves again if it is of this key and has not gone beyond the position, which must be
- * one that the server has reached: whether it is ahead, only the server can tell. */
+/* The kept watch serves again if it is of this key and has not gone beyond the position, which must
+ * be one that the server has reached: whether it is ahead, only the server can tell. */
 static bool kept_watch_serves(const struct waiting *w)
 {
     const struct vigil_watch *kept = w->v->wait_watch;

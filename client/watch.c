@@ -34,8 +34,8 @@ static void close_stream(struct vigil_watch *w)
     w->stream = NULL;
 }
 
-/* A fresh socket for each opening: nothing that was meant for the stream before can come. ZeroMQ drops
- * subscriptions as well when the send queue is full, so that one has no limit. */
+/* A fresh socket for each opening: nothing that was meant for the stream before can come. ZeroMQ
+ * drops subscriptions as well when the send queue is full, so that one has no limit. */
 static int subscribe(struct vigil_watch *w)
 {
     struct vigil *v = w->connection;
@@ -216,7 +216,8 @@ void watch_topic_gone(struct vigil *v, const uint8_t topic[TOPIC_SIZE])
 
 /* ---- opening and closing ---- */
 
-/* A server that is not there may come within the time; any other failure is the caller's to judge. */
+/* A server that is not there may come within the time; any other failure is the caller's to judge.
+ */
 static int wait_until_open(struct vigil_watch *w, int timeout_ms)
 {
     struct vigil *v = w->connection;
@@ -283,7 +284,7 @@ void watch_restart(struct vigil_watch *w, const vigil_watch_options *options)
 int vigil_watch_open(vigil *v, const vigil_watch_options *options, vigil_watch **ret_watch)
 {
     const vigil_watch_options defaults = VIGIL_WATCH_OPTIONS_INIT;
-    struct filter *filter;
+    struct filter *filter = NULL;
     if (!options)
         options = &defaults;
     if (!ret_watch || options->since > VIGIL_SINCE_POSITION)

@@ -43,7 +43,8 @@ struct vigil_watch {
     uint64_t replayed;
 };
 
-/* As vigil_watch_open; filter becomes the watch's in any case. open_timeout_ms as request_timeout_ms. */
+/* As vigil_watch_open; filter becomes the watch's in any case. open_timeout_ms as
+ * request_timeout_ms. */
 int watch_open(struct vigil *v, struct filter *filter, const vigil_watch_options *options,
                int open_timeout_ms, struct vigil_watch **ret_watch);
 

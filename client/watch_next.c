@@ -1,4 +1,7 @@
-/* watch_next.c - handing out what a watch has: records of replays and of the live stream, bookmarks. */
+/*
+ * watch_next.c - handing out what a watch has: records of replays and of the live stream,
+ * bookmarks.
+ */
 #include "client/watch_drive.h"
 
 #include <errno.h>
@@ -150,7 +153,8 @@ static enum handing hand_out_live(struct vigil_watch *w)
     return HANDED_NOTHING;
 }
 
-/* The next thing that is there, if any. Returns HANDED_NOTHING only when waiting is what is left. */
+/* The next thing that is there, if any. Returns HANDED_NOTHING only when waiting is what is left.
+ */
 static enum handing hand_out(struct vigil_watch *w)
 {
     for (;;) {

@@ -149,7 +149,8 @@ enum watch_verdict watch_rule_replay_record(struct watch_rule *w, uint64_t seq);
 void watch_rule_chunk_bad(struct watch_rule *w, int64_t now_ms, int code);
 /* Returns true if the position moved. */
 bool watch_rule_chunk_done(struct watch_rule *w, int64_t now_ms);
-/* code: the reply's status, DISCONNECTED, or what was wrong with the reply; o: its header, or NULL. */
+/* code: the reply's status, DISCONNECTED, or what was wrong with the reply; o: its header, or NULL.
+ */
 void watch_rule_replay_failed(struct watch_rule *w, int64_t now_ms, int code,
                               const struct watch_opened *o);
 

@@ -39,37 +39,37 @@ extern "C" {
 /* What a call returns, and what a reply says. The numbers never change. */
 enum vigil_error {
     VIGIL_OK = 0,
-    VIGIL_INVALID = 1,         /* an argument is not valid */
+    VIGIL_INVALID = 1, /* an argument is not valid */
     VIGIL_NO_MEMORY = 2,
-    VIGIL_TIMEOUT = 3,         /* the time given is over; the connection is fine */
-    VIGIL_DISCONNECTED = 4,    /* the server cannot be reached, or was lost; of a mutation under way the outcome is unknown */
-    VIGIL_COMPACTED = 5,       /* what the position needs is no longer in the journal */
-    VIGIL_EPOCH_CHANGED = 6,   /* the position belongs to another history */
-    VIGIL_POSITION_AHEAD = 7,  /* the position is beyond the newest record */
+    VIGIL_TIMEOUT = 3,      /* the time given is over; the connection is fine */
+    VIGIL_DISCONNECTED = 4, /* no server there, or lost; what was under way may have taken effect */
+    VIGIL_COMPACTED = 5,    /* what the position needs is no longer in the journal */
+    VIGIL_EPOCH_CHANGED = 6,  /* the position belongs to another history */
+    VIGIL_POSITION_AHEAD = 7, /* the position is beyond the newest record */
     VIGIL_NOT_FOUND = 8,
-    VIGIL_CONFLICT = 9,        /* the condition does not hold */
+    VIGIL_CONFLICT = 9, /* the condition does not hold */
     VIGIL_BAD_KEY = 10,
     VIGIL_BAD_VALUE = 11,
     VIGIL_TOO_LARGE = 12,
     VIGIL_NOT_AN_INTEGER = 13,
     VIGIL_OUT_OF_RANGE = 14,
     VIGIL_LIMIT = 15,
-    VIGIL_NO_STREAM = 16,      /* handled within the library */
-    VIGIL_NO_SPACE = 17,       /* the server's disk is full; reads go on */
+    VIGIL_NO_STREAM = 16, /* handled within the library */
+    VIGIL_NO_SPACE = 17,  /* the server's disk is full; reads go on */
     VIGIL_IO = 18,
     VIGIL_CORRUPT = 19,
     VIGIL_MALFORMED = 20,
     VIGIL_VERSION = 21,
     VIGIL_UNKNOWN_OP = 22,
-    VIGIL_BUSY = 23,           /* too many requests under way: receive some first */
+    VIGIL_BUSY = 23, /* too many requests under way: receive some first */
     VIGIL_OUTCOME_UNKNOWN = 24,
-    VIGIL_ABORTED = 25,        /* not tried, because a request before it failed */
+    VIGIL_ABORTED = 25, /* not tried, because a request before it failed */
     VIGIL_LOCKED = 26,
     VIGIL_ACCESS = 27,
     VIGIL_FOREIGN = 28,
     VIGIL_STOPPING = 29,
     VIGIL_INTERNAL = 30,
-    VIGIL_INTERRUPTED = 31     /* a signal handler ran, or the application's function asked to stop */
+    VIGIL_INTERRUPTED = 31 /* a signal handler ran, or the application's own function said stop */
 };
 
 /* "COMPACTED", and its sentence. Never NULL. Any thread. */
@@ -83,32 +83,36 @@ VIGIL_EXPORT const char *vigil_version(void);
 typedef struct vigil vigil;
 
 typedef struct vigil_options {
-    const char *endpoint;    /* NULL: VIGIL_SERVER, else ipc://$XDG_RUNTIME_DIR/vigil.sock, else a private folder's */
+    /* ipc:///PATH or tcp://HOST:PORT. NULL: the environment's VIGIL_SERVER, else
+     * ipc://$XDG_RUNTIME_DIR/vigil.sock, else ipc:///tmp/vigil-UID/vigil.sock */
+    const char *endpoint;
     int connect_timeout_ms;  /* 0: 5000; negative: for ever */
     int request_timeout_ms;  /* of the blocking calls below; 0: 5000; negative: for ever */
     uint32_t pipeline_max;   /* requests under way in all; 0: 65536 */
     const char *client_name; /* for the server's log; NULL: none */
 } vigil_options;
 
+/* clang-format off */
 #define VIGIL_OPTIONS_INIT {0}
+/* clang-format on */
 
 /* Connects and says hello; blocks up to connect_timeout_ms. options may be NULL.
  * Errors: DISCONNECTED (no server there), VERSION, INVALID (endpoint), NO_MEMORY. */
 VIGIL_EXPORT int vigil_open(const vigil_options *options, vigil **ret_connection);
 /* Takes NULL. What is still under way is dropped. Close watches and mirrors first. */
 VIGIL_EXPORT void vigil_close(vigil *v);
-/* A sentence on the last failure of a call with this connection or what was made from it; with NULL,
- * of the last failed vigil_open of this thread. Valid until the next call. */
+/* A sentence on the last failure of a call with this connection or what was made from it; with
+ * NULL, of the last failed vigil_open of this thread. Valid until the next call. */
 VIGIL_EXPORT const char *vigil_failure_text(const vigil *v);
 
 typedef struct vigil_info {
-    uint64_t epoch;        /* name of the journal's history */
-    uint64_t incarnation;  /* name of the server's run */
-    uint64_t head;         /* newest record, as of the last reply */
-    uint64_t oldest;       /* oldest record in the journal, as of the last reply */
+    uint64_t epoch;       /* name of the journal's history */
+    uint64_t incarnation; /* name of the server's run */
+    uint64_t head;        /* newest record, as of the last reply */
+    uint64_t oldest;      /* oldest record in the journal, as of the last reply */
     uint32_t value_size_max;
     uint32_t message_size_max;
-    const char *server;    /* "vigild 0.1.0" */
+    const char *server; /* "vigild 0.1.0" */
     const char *endpoint;
 } vigil_info;
 VIGIL_EXPORT void vigil_get_info(const vigil *v, vigil_info *ret_info);
@@ -124,14 +128,14 @@ VIGIL_EXPORT int vigil_compact(vigil *v, uint64_t before, int timeout_ms, uint64
 /* ---- mutations, blocking --------------------------------------------------- */
 
 typedef struct vigil_condition {
-    bool if_seq;             /* only if the key was changed last at seq; seq 0: only if absent */
+    bool if_seq; /* only if the key was changed last at seq; seq 0: only if absent */
     uint64_t seq;
-    const void *if_value;    /* not NULL: only if the key has exactly this value */
+    const void *if_value; /* not NULL: only if the key has exactly this value */
     size_t if_value_size;
 } vigil_condition;
 
 typedef struct vigil_result {
-    uint64_t seq;      /* of the mutation's record; on CONFLICT, where the key changed last (0: absent) */
+    uint64_t seq;      /* of the mutation's record; on CONFLICT, where the key changed last, or 0 */
     uint64_t prev_seq; /* where the key had changed before; 0: none known */
     uint64_t version;  /* changes since the key was created, this one included */
 } vigil_result;
@@ -160,9 +164,12 @@ VIGIL_EXPORT int vigil_txn_new(vigil_txn **ret_txn);
 VIGIL_EXPORT void vigil_txn_free(vigil_txn *t);
 VIGIL_EXPORT void vigil_txn_clear(vigil_txn *t);
 /* Each copies what it is given. An error sticks and is what commit returns. */
-VIGIL_EXPORT int vigil_txn_if_seq(vigil_txn *t, const char *key, enum vigil_relation relation, uint64_t seq);
-VIGIL_EXPORT int vigil_txn_if_version(vigil_txn *t, const char *key, enum vigil_relation relation, uint64_t version);
-VIGIL_EXPORT int vigil_txn_if_value(vigil_txn *t, const char *key, enum vigil_relation relation, const void *value, size_t size);
+VIGIL_EXPORT int vigil_txn_if_seq(vigil_txn *t, const char *key, enum vigil_relation relation,
+                                  uint64_t seq);
+VIGIL_EXPORT int vigil_txn_if_version(vigil_txn *t, const char *key, enum vigil_relation relation,
+                                      uint64_t version);
+VIGIL_EXPORT int vigil_txn_if_value(vigil_txn *t, const char *key, enum vigil_relation relation,
+                                    const void *value, size_t size);
 VIGIL_EXPORT int vigil_txn_if_exists(vigil_txn *t, const char *key, bool exists);
 VIGIL_EXPORT int vigil_txn_put(vigil_txn *t, const char *key, const void *value, size_t size);
 VIGIL_EXPORT int vigil_txn_delete(vigil_txn *t, const char *key);
@@ -179,25 +186,28 @@ typedef struct vigil_txn_result {
     size_t size;
 } vigil_txn_result;
 
-/* Blocks. All or nothing, one record. *ret_succeeded: the compares held. *ret_seq: the record's seq,
- * or the head where nothing changed. The results are in *ret_results, one per operation of the branch
- * taken. All ret_ may be NULL. An operation that fails (not an integer ...) fails the whole. */
-VIGIL_EXPORT int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succeeded, uint64_t *ret_seq,
-                                  const vigil_txn_result **ret_results, size_t *ret_count);
+/* Blocks. All or nothing, one record. *ret_succeeded: the compares held. *ret_seq: the record's
+ * seq, or the head where nothing changed. The results are in *ret_results, one per operation of the
+ * branch taken. All ret_ may be NULL. An operation that fails (not an integer, say) fails all. */
+VIGIL_EXPORT int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succeeded,
+                                  uint64_t *ret_seq, const vigil_txn_result **ret_results,
+                                  size_t *ret_count);
 
 /* ---- pipelining ---------------------------------------------------------------- */
 
 /* send queues a request and returns its id without waiting; requests take effect in the order they
- * were sent. receive hands out the outcomes in that order. Blocking calls and watches may be used in
- * between. BUSY: pipeline_max requests are under way. */
+ * were sent. receive hands out the outcomes in that order. Blocking calls and watches may be used
+ * in between. BUSY: pipeline_max requests are under way, or 64 MiB wait to be sent. */
 VIGIL_EXPORT int vigil_send_put(vigil *v, const char *key, const void *value, size_t size,
                                 const vigil_condition *condition, uint64_t *ret_id);
-VIGIL_EXPORT int vigil_send_delete(vigil *v, const char *key, const vigil_condition *condition, uint64_t *ret_id);
+VIGIL_EXPORT int vigil_send_delete(vigil *v, const char *key, const vigil_condition *condition,
+                                   uint64_t *ret_id);
 VIGIL_EXPORT int vigil_send_incr(vigil *v, const char *key, int64_t by, uint64_t *ret_id);
 VIGIL_EXPORT int vigil_send_get(vigil *v, const char *key, uint64_t *ret_id);
 VIGIL_EXPORT int vigil_send_txn(vigil *v, const vigil_txn *t, uint64_t *ret_id);
-/* From the next request on: after a failure, what was sent behind it is ABORTED by the server rather
- * than applied, until the failure has been received. Off at first. */
+/* From the next request on: after a failure, what was sent behind it ends as ABORTED rather than
+ * being applied, until the failure has been received. Off at first. Full messages still share a
+ * round trip, but one message at a time is under way. */
 VIGIL_EXPORT void vigil_stop_on_error(vigil *v, bool on);
 /* Hands what is queued to the socket. receive and blocking calls do it as well. */
 VIGIL_EXPORT int vigil_flush(vigil *v);
@@ -223,23 +233,25 @@ VIGIL_EXPORT int vigil_fd(vigil *v);
 /* ---- reads -------------------------------------------------------------------- */
 
 typedef struct vigil_entry {
-    const char *key;    /* NUL-terminated */
-    const void *value;  /* NULL if absent */
+    const char *key;   /* NUL-terminated */
+    const void *value; /* NULL if absent */
     size_t size;
     bool present;
-    uint64_t modified;  /* seq of its last change (of its deletion, if absent and still known) */
+    uint64_t modified; /* seq of its last change (of its deletion, if absent and still known) */
     uint64_t created;
     uint64_t version;
-    uint64_t seq;       /* the state was this at seq */
+    uint64_t seq; /* the state was this at seq */
 } vigil_entry;
 
 /* Blocks. An absent key is VIGIL_OK with present false. */
 VIGIL_EXPORT int vigil_get(vigil *v, const char *key, vigil_entry *ret_entry);
-/* Several keys at one seq; ret_entries has room for count. */
-VIGIL_EXPORT int vigil_get_many(vigil *v, const char *const *keys, size_t count, vigil_entry *ret_entries);
-/* All keys that start with prefix, in bytewise order, consistent at one seq: calls each for every key
- * (values are NULL unless with_values). each returns false to stop early (then INTERRUPTED). Blocks up to
- * timeout_ms (0: the connection's request timeout per round trip). Memory in proportion to the result. */
+/* Several keys (4096 at most) at one seq; ret_entries has room for count. */
+VIGIL_EXPORT int vigil_get_many(vigil *v, const char *const *keys, size_t count,
+                                vigil_entry *ret_entries);
+/* All keys that start with prefix, in bytewise order, consistent at one seq: calls each for every
+ * key (values are NULL unless with_values). each returns false to stop early (then INTERRUPTED).
+ * Everything acknowledged before the call is in. Blocks up to timeout_ms (0: the connection's
+ * request timeout per round trip). Memory in proportion to the result. */
 VIGIL_EXPORT int vigil_list(vigil *v, const char *prefix, bool with_values, int timeout_ms,
                             bool (*each)(void *context, const vigil_entry *entry), void *context,
                             uint64_t *ret_seq);
@@ -255,50 +267,53 @@ enum vigil_change_op { VIGIL_PUT = 1, VIGIL_DELETE = 2, VIGIL_EXPIRE = 3 };
 
 typedef struct vigil_change {
     enum vigil_change_op op;
-    uint16_t part;      /* 1..parts of the record */
-    const char *key;    /* NUL-terminated */
+    uint16_t part;   /* 1..parts of the record */
+    const char *key; /* NUL-terminated */
     size_t key_size;
-    const void *value;  /* NULL unless put */
+    const void *value; /* NULL unless put */
     size_t size;
-    uint64_t prev_seq;  /* where the key had changed before; 0: none known */
+    uint64_t prev_seq; /* where the key had changed before; 0: none known */
 } vigil_change;
 
 /* One atomic transition, as far as the filter sees it. */
 typedef struct vigil_record {
     uint64_t epoch;
     uint64_t seq;
-    uint64_t time_us;   /* server's wall clock, microseconds since 1970 */
+    uint64_t time_us; /* server's wall clock, microseconds since 1970 */
     uint64_t session;
     uint64_t number;
-    uint16_t parts;     /* changes of the whole record */
-    uint16_t count;     /* changes here */
+    uint16_t parts; /* changes of the whole record */
+    uint16_t count; /* changes here */
     const vigil_change *changes;
 } vigil_record;
 
-/* All changes of one key that the journal still has, oldest first. *ret_complete: the chain reaches the
- * key's beginning (false: compaction took the start). Blocks. */
+/* All changes of one key that the journal still has, oldest first. *ret_complete: the chain reaches
+ * the key's beginning (false: compaction took the start). each as for vigil_list. Blocks up to
+ * timeout_ms (0: the connection's request timeout per round trip). */
 VIGIL_EXPORT int vigil_history(vigil *v, const char *key, int timeout_ms,
-                               bool (*each)(void *context, const vigil_record *record), void *context,
-                               bool *ret_complete);
+                               bool (*each)(void *context, const vigil_record *record),
+                               void *context, bool *ret_complete);
 
 typedef struct vigil_watch vigil_watch;
 
 enum vigil_since {
-    VIGIL_SINCE_NOW = 0,    /* what comes after the watch was opened */
-    VIGIL_SINCE_OLDEST = 1, /* all that the journal still has */
+    VIGIL_SINCE_NOW = 0,     /* what comes after the watch was opened */
+    VIGIL_SINCE_OLDEST = 1,  /* all that the journal still has */
     VIGIL_SINCE_POSITION = 2 /* all after position; COMPACTED if that is no longer whole */
 };
 
 typedef struct vigil_watch_options {
-    const char *const *patterns; /* a key, or a prefix followed by '*'; at most 16. NULL, 0: everything */
-    size_t pattern_count;
+    const char *const *patterns; /* each a key, or a prefix followed by '*'; none: everything */
+    size_t pattern_count;        /* at most 16 */
     enum vigil_since since;
     vigil_position position;
-    bool bookmarks;       /* hand out bookmark events as well */
-    bool no_reconnect;    /* DISCONNECTED is final */
+    bool bookmarks;    /* hand out bookmark events as well */
+    bool no_reconnect; /* DISCONNECTED is final */
 } vigil_watch_options;
 
+/* clang-format off */
 #define VIGIL_WATCH_OPTIONS_INIT {0}
+/* clang-format on */
 
 enum vigil_event_kind { VIGIL_EVENT_RECORD = 1, VIGIL_EVENT_BOOKMARK = 2 };
 
@@ -310,14 +325,16 @@ typedef struct vigil_event {
     uint64_t oldest;
 } vigil_event;
 
-/* Opens the stream (blocks for a round trip). Errors also: EPOCH_CHANGED, POSITION_AHEAD, BAD_KEY, LIMIT. */
-VIGIL_EXPORT int vigil_watch_open(vigil *v, const vigil_watch_options *options, vigil_watch **ret_watch);
+/* Opens the stream. Blocks for a round trip; while the server is not there, up to the request
+ * timeout. Errors also: EPOCH_CHANGED, POSITION_AHEAD, BAD_KEY, LIMIT. */
+VIGIL_EXPORT int vigil_watch_open(vigil *v, const vigil_watch_options *options,
+                                  vigil_watch **ret_watch);
 VIGIL_EXPORT void vigil_watch_close(vigil_watch *w);
 /* The next event. Blocks up to timeout_ms.
  *   OK            *ret_event is valid until the next call with this watch
  *   TIMEOUT       nothing new; all is well (as of the last bookmark)
- *   DISCONNECTED  the server is lost. Said once for each loss; the watch goes on trying with each further
- *                 call and continues where it was (unless no_reconnect)
+ *   DISCONNECTED  the server is lost. Said once for each loss; the watch goes on trying with each
+ *                 further call and continues where it was (unless no_reconnect)
  *   COMPACTED, EPOCH_CHANGED, POSITION_AHEAD, CORRUPT   final: nothing was skipped silently; see
  *                 vigil_watch_bounds, then open another watch
  *   INTERRUPTED   a signal handler ran */
@@ -330,44 +347,51 @@ VIGIL_EXPORT void vigil_watch_position(const vigil_watch *w, vigil_position *ret
 /* The server's epoch, head and oldest as this watch saw them last. */
 VIGIL_EXPORT void vigil_watch_bounds(const vigil_watch *w, uint64_t *ret_epoch, uint64_t *ret_head,
                                      uint64_t *ret_oldest);
-/* Becomes readable when vigil_watch_next should be called; then call it with timeout 0 until TIMEOUT.
- * It covers the watch's own timers. Belongs to the watch. -1: out of descriptors. */
+/* Becomes readable when vigil_watch_next should be called; then call it with timeout 0 until
+ * TIMEOUT. It covers the watch's own timers. Belongs to the watch. -1: out of descriptors. */
 VIGIL_EXPORT int vigil_watch_fd(vigil_watch *w);
 
 typedef struct vigil_watch_figures {
-    uint64_t records;       /* handed out */
-    uint64_t replayed;      /* of these, by replay */
-    uint64_t gaps;          /* gaps found on the live stream, each mended by replay */
-    uint64_t reopened;      /* times the stream was opened again */
+    uint64_t records;  /* handed out */
+    uint64_t replayed; /* of these, by replay */
+    uint64_t gaps;     /* gaps found on the live stream, each mended by replay */
+    uint64_t reopened; /* times the stream was opened again */
 } vigil_watch_figures;
 VIGIL_EXPORT void vigil_watch_get_figures(const vigil_watch *w, vigil_watch_figures *ret_figures);
 
 /* ---- waiting -------------------------------------------------------------------- */
 
-/* True ends the wait. value is NULL for an absent key; change is NULL when it is the present state. */
-typedef bool vigil_predicate(void *context, const void *value, size_t size, const vigil_change *change);
+/* True ends the wait. value is NULL for an absent key; change is NULL when it is the present state.
+ * Must not use the connection. */
+typedef bool vigil_predicate(void *context, const void *value, size_t size,
+                             const vigil_change *change);
 
 typedef struct vigil_wait_options {
-    bool change;              /* do not look at the present state, only at changes after it */
-    enum vigil_since since;   /* NOW: from the present state; otherwise from there, changes only */
+    bool change;            /* do not look at the present state, only at changes after it */
+    enum vigil_since since; /* NOW: from the present state; otherwise from there, changes only */
     vigil_position position;
-    vigil_predicate *until;   /* NULL: the key is there (with change: any change) */
+    vigil_predicate *until; /* NULL: the key is there (with change: any change) */
     void *context;
 } vigil_wait_options;
 
+/* clang-format off */
 #define VIGIL_WAIT_OPTIONS_INIT {0}
+/* clang-format on */
 
 typedef struct vigil_wait_result {
-    bool from_state;          /* the present state satisfied it; otherwise record did */
-    vigil_entry entry;        /* from_state */
-    vigil_record record;      /* otherwise; its one change is the one that satisfied */
+    bool from_state;     /* the present state satisfied it; otherwise record did */
+    vigil_entry entry;   /* from_state */
+    vigil_record record; /* otherwise; its one change is the one that satisfied */
 } vigil_wait_result;
 
-/* Blocks until the condition holds, or held for a moment after the start. Sees every value, however short.
- * Pointers in the result are valid until the next call with v. TIMEOUT, DISCONNECTED only after the server
- * could not be reached for the whole timeout (with a negative one it keeps trying), COMPACTED and the like. */
-VIGIL_EXPORT int vigil_wait(vigil *v, const char *key, const vigil_wait_options *options, int timeout_ms,
-                            vigil_wait_result *ret_result);
+/* Blocks until the condition holds, or held for a moment after the start: sees every value, however
+ * short. Pointers in the result are valid until the next call with v. With timeout_ms 0 the present
+ * state is looked at, which may take a round trip. TIMEOUT; DISCONNECTED: the time is over and the
+ * server is not there (while there is time, or with a negative one, it waits for it to come back);
+ * COMPACTED, EPOCH_CHANGED, POSITION_AHEAD: something may have been missed. ret_result may be
+ * NULL. */
+VIGIL_EXPORT int vigil_wait(vigil *v, const char *key, const vigil_wait_options *options,
+                            int timeout_ms, vigil_wait_result *ret_result);
 
 /* ---- mirror ----------------------------------------------------------------------- */
 
@@ -375,11 +399,12 @@ VIGIL_EXPORT int vigil_wait(vigil *v, const char *key, const vigil_wait_options 
 typedef struct vigil_mirror vigil_mirror;
 
 /* Loads the present state; blocks up to timeout_ms. patterns as for a watch. */
-VIGIL_EXPORT int vigil_mirror_open(vigil *v, const char *const *patterns, size_t pattern_count, int timeout_ms,
-                                   vigil_mirror **ret_mirror);
+VIGIL_EXPORT int vigil_mirror_open(vigil *v, const char *const *patterns, size_t pattern_count,
+                                   int timeout_ms, vigil_mirror **ret_mirror);
 VIGIL_EXPORT void vigil_mirror_close(vigil_mirror *m);
-/* Applies what has come; waits up to timeout_ms for at least one record. Returns as vigil_watch_next; after
- * COMPACTED or EPOCH_CHANGED the mirror has loaded the state afresh and returns VIGIL_OK with *ret_reloaded. */
+/* Applies what has come; waits up to timeout_ms for at least one record. Returns as
+ * vigil_watch_next; but where that says COMPACTED or the like, the mirror loads the state afresh
+ * (blocking, also with timeout_ms 0) and returns VIGIL_OK with *ret_reloaded, which may be NULL. */
 VIGIL_EXPORT int vigil_mirror_update(vigil_mirror *m, int timeout_ms, bool *ret_reloaded);
 /* Updates until the mirror is at seq or later: for reading one's own writes. */
 VIGIL_EXPORT int vigil_mirror_wait_seq(vigil_mirror *m, uint64_t seq, int timeout_ms);
@@ -388,14 +413,15 @@ VIGIL_EXPORT uint64_t vigil_mirror_seq(const vigil_mirror *m);
 VIGIL_EXPORT int vigil_mirror_get(const vigil_mirror *m, const char *key, vigil_entry *ret_entry);
 VIGIL_EXPORT size_t vigil_mirror_count(const vigil_mirror *m);
 /* Local, in no particular order. */
-VIGIL_EXPORT void vigil_mirror_each(const vigil_mirror *m, bool (*each)(void *context, const vigil_entry *entry),
+VIGIL_EXPORT void vigil_mirror_each(const vigil_mirror *m,
+                                    bool (*each)(void *context, const vigil_entry *entry),
                                     void *context);
 VIGIL_EXPORT int vigil_mirror_fd(vigil_mirror *m);
 
 /* ---- values ------------------------------------------------------------------------- */
 
-/* Each writes one MessagePack object to out, if capacity suffices, and returns the size it has or would
- * have (as snprintf does). array and map write the header only: the elements follow. */
+/* Each writes one MessagePack object to out, if capacity suffices, and returns the size it has or
+ * would have (as snprintf does). array and map write the header only: the elements follow. */
 VIGIL_EXPORT size_t vigil_pack_nil(void *out, size_t capacity);
 VIGIL_EXPORT size_t vigil_pack_bool(void *out, size_t capacity, bool value);
 VIGIL_EXPORT size_t vigil_pack_int(void *out, size_t capacity, int64_t value);
@@ -405,14 +431,16 @@ VIGIL_EXPORT size_t vigil_pack_string(void *out, size_t capacity, const char *te
 VIGIL_EXPORT size_t vigil_pack_binary(void *out, size_t capacity, const void *data, size_t size);
 VIGIL_EXPORT size_t vigil_pack_array(void *out, size_t capacity, uint32_t count);
 VIGIL_EXPORT size_t vigil_pack_map(void *out, size_t capacity, uint32_t count);
-/* Each reads a value of exactly that type (int and double take any number that fits without loss), or
- * returns BAD_VALUE. String and binary point into value and are not terminated. */
+/* Each reads a value of exactly that type (int, uint and double take any number that fits without
+ * loss), or returns BAD_VALUE. String and binary point into value and are not terminated. */
 VIGIL_EXPORT int vigil_unpack_bool(const void *value, size_t size, bool *ret);
 VIGIL_EXPORT int vigil_unpack_int(const void *value, size_t size, int64_t *ret);
 VIGIL_EXPORT int vigil_unpack_uint(const void *value, size_t size, uint64_t *ret);
 VIGIL_EXPORT int vigil_unpack_double(const void *value, size_t size, double *ret);
-VIGIL_EXPORT int vigil_unpack_string(const void *value, size_t size, const char **ret_text, size_t *ret_size);
-VIGIL_EXPORT int vigil_unpack_binary(const void *value, size_t size, const void **ret_data, size_t *ret_size);
+VIGIL_EXPORT int vigil_unpack_string(const void *value, size_t size, const char **ret_text,
+                                     size_t *ret_size);
+VIGIL_EXPORT int vigil_unpack_binary(const void *value, size_t size, const void **ret_data,
+                                     size_t *ret_size);
 /* True: one well-formed object, as the server will check. */
 VIGIL_EXPORT bool vigil_value_valid(const void *value, size_t size);
 /* True if text is a valid key. */

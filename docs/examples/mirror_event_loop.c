@@ -1,6 +1,7 @@
 /*
- * A local copy of all keys below a prefix, kept up to date by the program's own event loop, which also
- * answers questions: each line on standard input is a key, whose value is printed at memory speed.
+ * A local copy of all keys below a prefix, kept up to date by the program's own event loop, which
+ * also answers questions: each line on standard input is a key, whose value is printed at memory
+ * speed.
  *
  *   mirror_event_loop PREFIX
  *

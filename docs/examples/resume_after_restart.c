@@ -24,10 +24,14 @@ static bool load(const char *path, struct progress *p)
     FILE *f = fopen(path, "r");
     if (!f)
         return false;
-    int got = fscanf(f, "%" SCNu64 " %" SCNu64 " %" SCNd64, &p->position.epoch, &p->position.seq,
-                     &p->sum);
+    char line[128] = "";
+    char *at = line;
+    bool read = fgets(line, sizeof line, f) != NULL;
     fclose(f);
-    return got == 3;
+    p->position.epoch = strtoull(at, &at, 10);
+    p->position.seq = strtoull(at, &at, 10);
+    p->sum = strtoll(at, &at, 10);
+    return read && *at == '\n';
 }
 
 /* A new file in place of the old one: whoever is killed here leaves the one or the other. */

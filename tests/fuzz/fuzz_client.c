@@ -4,8 +4,8 @@
  *   even  the rest is one reply message to three requests (pending.h, replay_channel.h)
  *   odd   the rest is a program for a watch: each step a byte, then what it needs
  *
- * Whatever comes, the watch's position never falls, no record is handed out twice or out of order, and
- * every request ends once.
+ * Whatever comes, the watch's position never falls, no record is handed out twice or out of order,
+ * and every request ends once.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * test_client_loss.c - libvigil when the server is killed, started again, stopped, replaced: what is
- * told, once, and that nothing is missing afterwards.
+ * test_client_loss.c - libvigil when the server is killed, started again, stopped, replaced: what
+ * is told, once, and that nothing is missing afterwards.
  *
  * ctest: TIMEOUT=240
  */

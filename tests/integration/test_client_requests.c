@@ -1,6 +1,6 @@
 /*
- * test_client_requests.c - libvigil against a real server: connecting, mutations, reads, transactions,
- * pipelining, listings, histories.
+ * test_client_requests.c - libvigil against a real server: connecting, mutations, reads,
+ * transactions, pipelining, listings, histories.
  *
  * ctest: TIMEOUT=120
  */

@@ -1,6 +1,6 @@
 /*
- * test_client_wait.c - waits and mirrors of libvigil on a real server: values that held for a moment,
- * conditions, restarts, and that a mirror equals the state.
+ * test_client_wait.c - waits and mirrors of libvigil on a real server: values that held for a
+ * moment, conditions, restarts, and that a mirror equals the state.
  *
  * ctest: TIMEOUT=240
  */

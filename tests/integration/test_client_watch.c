@@ -1,6 +1,6 @@
 /*
- * test_client_watch.c - watches of libvigil on a real server: order and completeness under overload,
- * filters, resuming, honest ends, the descriptor.
+ * test_client_watch.c - watches of libvigil on a real server: order and completeness under
+ * overload, filters, resuming, honest ends, the descriptor.
  *
  * ctest: TIMEOUT=180
  */
@@ -175,17 +175,17 @@ static void only_what_matches(void **state)
 static void nothing_is_missing_after_an_overload(void **state)
 {
     (void)state;
-    enum { COUNT = 100000 };
+    enum { COUNT = 60000, BATCH = 20 };
     vigil *reader = client_fixture_connect(&f, 0);
     vigil_watch *w = watch(reader, "k", VIGIL_SINCE_NOW, 0, 0);
     put_integer(f.v, "k", -1);
     expect(w, 1, "k", -1);
     for (int i = 0; i < COUNT; i++) {
         send_integer(f.v, "k", i);
-        if (i % 10000 == 9999)
+        if (i % BATCH ==
+            BATCH - 1) /* a message on the stream each time, so that its queue overflows */
             receive_all(f.v);
     }
-    receive_all(f.v);
     expect_run(w, 0, COUNT, NULL);
     vigil_watch_figures figures;
     vigil_watch_get_figures(w, &figures);
@@ -231,7 +231,7 @@ static void large_records_come_by_replay(void **state)
         const vigil_event *e = next(w, NULL);
         assert_int_equal(e->record.changes[0].size, packed);
         assert_memory_equal(e->record.changes[0].value, bytes, packed);
-        expect(w, (uint64_t)(2 * i + 2), "large", i);
+        expect(w, 2 * (uint64_t)i + 2, "large", i);
     }
     free(bytes);
     free(text);
@@ -339,7 +339,8 @@ static void watches_share_a_connection(void **state)
     vigil_watch_close(b);
 }
 
-/* Each descriptor wakes its own watch, also for what another handle has read from a shared socket. */
+/* Each descriptor wakes its own watch, also for what another handle has read from a shared socket.
+ */
 static void descriptors_drive_watches(void **state)
 {
     (void)state;
@@ -373,7 +374,8 @@ static void descriptors_drive_watches(void **state)
                 ;
         }
     }
-    /* Once all is read they are quiet: a descriptor that stays readable would make its loop spin. */
+    /* Once all is read they are quiet: a descriptor that stays readable would make its loop spin.
+     */
     int readable = 1;
     for (int tries = 0; tries < 1000 && readable > 0; tries++) {
         const vigil_event *e;
@@ -396,7 +398,7 @@ int main(void)
         TEST(what_comes_after_now),
         TEST(all_that_there_is),
         TEST(only_what_matches),
-        TEST(nothing_is_missing_after_an_overload),
+        TEST_NARROW(nothing_is_missing_after_an_overload),
         TEST_NARROW(nothing_is_missing_while_it_reads),
         TEST(large_records_come_by_replay),
         TEST(a_position_resumes_where_it_was),

@@ -1,6 +1,6 @@
 /*
- * client_fixture.h - a vigild of a test's own with a connection of libvigil to it, and short ways to
- * put and look at integers.
+ * client_fixture.h - a vigild of a test's own with a connection of libvigil to it, and short ways
+ * to put and look at integers.
  */
 #ifndef VIGIL_TESTS_SUPPORT_CLIENT_FIXTURE_H
 #define VIGIL_TESTS_SUPPORT_CLIENT_FIXTURE_H
@@ -22,7 +22,8 @@ struct client_fixture {
     vigil *v;
 };
 
-/* program: TEST_VIGILD. options: further ones for it, NULL at the end; may be NULL. All of it asserts. */
+/* program: TEST_VIGILD. options: further ones for it, NULL at the end; may be NULL. All of it
+ * asserts. */
 void client_fixture_open(struct client_fixture *f, const char *program, const char *const *options);
 /* The server must end cleanly. */
 void client_fixture_close(struct client_fixture *f);

@@ -1,6 +1,6 @@
 /*
- * test_client_watch_rule.c - the watcher's rule: each step by itself, and a million random steps against a
- * server that drops, restarts, forgets and compacts.
+ * test_client_watch_rule.c - the watcher's rule: each step by itself, and a million random steps
+ * against a server that drops, restarts, forgets and compacts.
  *
  * ctest: TIMEOUT=120
  */
@@ -629,7 +629,8 @@ static void run_world(uint64_t seed, enum vigil_since since)
         for (size_t n = sample_below(&w.random, 4); n > 0; n--)
             step(&w);
     }
-    /* Nothing is lost any more and nothing new comes: it gets to the head, having handed out all. */
+    /* Nothing is lost any more and nothing new comes: it gets to the head, having handed out all.
+     */
     w.lossy = false;
     int left = 20000;
     while (w.rule.position < w.head && left-- > 0) {

@@ -171,7 +171,8 @@ static void test_scattered_pages(void **state)
         err = journal_batch_begin(f->j, 24 * 170 + sizeof data, &f->failure);
         for (uint64_t i = 1; err == ERR_OK && i <= 24; i++) {
             char key[64];
-            snprintf(key, sizeof key, "%060llu", (unsigned long long)(head + i));
+            unsigned long long number = head + i;
+            snprintf(key, sizeof key, "%060llu", number);
             struct bytes one = bytes_of("\x01");
             struct bytes record = journal_fixture_record(f, head + i, bytes_of(key), &one, 0);
             struct state_row row = {

@@ -183,8 +183,9 @@ void watch_drive(struct vigil_watch *w)
     if (w->must_subscribe && (w->rule.state == WATCH_LIVE || w->rule.state == WATCH_REPLAYING)) {
         w->must_subscribe = false;
         lease_started(v);
-        if (subscribe(w) != ERR_OK)
-            watch_rule_stream_gone(&w->rule, v->now_ms);
+        int err = subscribe(w);
+        if (err)
+            watch_rule_not_subscribed(&w->rule, v->now_ms, err);
     }
     if (w->rule.state == WATCH_REPLAYING || w->replay.state != REPLAY_IDLE || w->chunk.held)
         drive_replay(w);

@@ -132,8 +132,10 @@ void watch_rule_opened(struct watch_rule *w, int64_t now_ms, const struct watch_
         end(w, ERR_POSITION_AHEAD);
         return;
     }
-    w->down = false;
-    w->say = ERR_OK;
+    if (w->unheard == 0) {
+        w->down = false;
+        w->say = ERR_OK;
+    }
     w->opened_ms = now_ms;
     w->confirmed = false;
     w->interval_ms = o->interval_ms;
@@ -184,6 +186,12 @@ void watch_rule_stream_gone(struct watch_rule *w, int64_t now_ms)
         reopen(w, now_ms);
 }
 
+void watch_rule_not_subscribed(struct watch_rule *w, int64_t now_ms, int code)
+{
+    if (w->state == WATCH_LIVE || w->state == WATCH_REPLAYING)
+        lose(w, now_ms, code, next_backoff_ms(w));
+}
+
 void watch_rule_lost(struct watch_rule *w, int64_t now_ms)
 {
     if (w->state != WATCH_ENDED)
@@ -201,6 +209,9 @@ bool watch_rule_heard(struct watch_rule *w, int64_t now_ms, uint64_t epoch, uint
         return false;
     }
     w->confirmed = true;
+    w->unheard = 0;
+    w->down = false;
+    w->say = ERR_OK;
     w->backoff_ms = 0;
     go_live(w, now_ms);
     return true;
@@ -397,7 +408,10 @@ void watch_rule_tick(struct watch_rule *w, int64_t now_ms)
     if (w->state == WATCH_OPENING && now_ms >= w->due_ms) {
         watch_rule_open_failed(w, now_ms, ERR_TIMEOUT);
     } else if (w->state == WATCH_LIVE && now_ms >= w->due_ms) {
-        reopen(w, now_ms);
+        if (!w->confirmed && ++w->unheard >= WATCH_CONFIRM_TRIES)
+            lose(w, now_ms, ERR_DISCONNECTED, next_backoff_ms(w));
+        else
+            reopen(w, now_ms);
     } else if (w->state == WATCH_REPLAYING && w->asked && !w->arrived &&
                now_ms >= w->replay_due_ms) {
         if (++w->replay_tries >= WATCH_REPLAY_TRIES)

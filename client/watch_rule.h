@@ -39,6 +39,7 @@ enum {
     WATCH_REPLAY_TRIES =
         2, /* then the stream is opened again, which tells whether the server lives */
     WATCH_CONFIRM_MS = 2000, /* for the first message of a stream that was just subscribed to */
+    WATCH_CONFIRM_TRIES = 2, /* then the stream counts as lost, although the server answers */
     WATCH_SILENCE_MS = 3000, /* at least, before missing bookmarks count */
     WATCH_SILENCE_INTERVALS = 3,
     WATCH_BACKOFF_FIRST_MS = 50,
@@ -67,7 +68,8 @@ struct watch_rule {
     int64_t opened_ms;
     uint32_t backoff_ms;
     uint64_t random;
-    bool confirmed; /* LIVE: a message came, so the subscription is there */
+    bool confirmed;   /* LIVE: a message came, so the subscription is there */
+    uint32_t unheard; /* openings in a row after which no message came */
     uint32_t interval_ms;
 
     bool asked;           /* a replay request is in hand */
@@ -115,6 +117,8 @@ void watch_rule_opened(struct watch_rule *w, int64_t now_ms, const struct watch_
 void watch_rule_open_failed(struct watch_rule *w, int64_t now_ms, int code);
 /* The server no longer knows the stream. */
 void watch_rule_stream_gone(struct watch_rule *w, int64_t now_ms);
+/* It cannot be subscribed to: code is told once, and it is tried again. */
+void watch_rule_not_subscribed(struct watch_rule *w, int64_t now_ms, int code);
 /* The connection is lost. */
 void watch_rule_lost(struct watch_rule *w, int64_t now_ms);
 

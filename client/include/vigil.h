@@ -335,6 +335,7 @@ VIGIL_EXPORT void vigil_watch_close(vigil_watch *w);
  *   TIMEOUT       nothing new; all is well (as of the last bookmark)
  *   DISCONNECTED  the server is lost. Said once for each loss; the watch goes on trying with each
  *                 further call and continues where it was (unless no_reconnect)
+ *   LIMIT         likewise: the server's limits or this process's descriptors are used up
  *   COMPACTED, EPOCH_CHANGED, POSITION_AHEAD, CORRUPT   final: nothing was skipped silently; see
  *                 vigil_watch_bounds, then open another watch
  *   INTERRUPTED   a signal handler ran */

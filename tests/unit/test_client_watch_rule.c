@@ -129,6 +129,17 @@ static void failures_to_open(void **state)
     assert_true(watch_rule_wants_open(&w, now));
 }
 
+static void a_stream_that_cannot_be_subscribed_to(void **state)
+{
+    (void)state;
+    struct watch_rule w = live();
+    watch_rule_not_subscribed(&w, 0, ERR_LIMIT);
+    assert_int_equal(watch_rule_take_error(&w), ERR_LIMIT);
+    assert_int_equal(w.state, WATCH_CLOSED);
+    assert_false(watch_rule_wants_open(&w, 0));
+    assert_true(watch_rule_wants_open(&w, WATCH_BACKOFF_MOST_MS));
+}
+
 static void a_reply_that_nobody_waits_for(void **state)
 {
     (void)state;
@@ -214,6 +225,21 @@ static void silence_is_noticed(void **state)
     assert_int_equal(w.state, WATCH_CLOSED); /* it may never have been subscribed */
     assert_int_equal(w.reopened, 1);
     assert_int_equal(watch_rule_take_error(&w), ERR_OK);
+    /* Twice, and it is not to be called well; told once, until a message comes. */
+    int64_t now = 10000;
+    for (int i = 0; i < 4; i++) {
+        watch_rule_asked_open(&w, now);
+        watch_rule_opened(&w, now, &opened_at_10);
+        now += WATCH_CONFIRM_MS;
+        watch_rule_tick(&w, now);
+        assert_int_equal(w.state, WATCH_CLOSED);
+        assert_int_equal(watch_rule_take_error(&w), i == 0 ? ERR_DISCONNECTED : ERR_OK);
+        assert_true(w.down);
+    }
+    watch_rule_asked_open(&w, now);
+    watch_rule_opened(&w, now, &opened_at_10);
+    assert_true(watch_rule_heard(&w, now, EPOCH, RUN));
+    assert_false(w.down);
 
     w = live();
     assert_true(watch_rule_heard(&w, 1000, EPOCH, RUN));
@@ -658,6 +684,7 @@ int main(void)
         cmocka_unit_test(where_a_watch_begins),
         cmocka_unit_test(another_epoch_ends_it),
         cmocka_unit_test(failures_to_open),
+        cmocka_unit_test(a_stream_that_cannot_be_subscribed_to),
         cmocka_unit_test(a_reply_that_nobody_waits_for),
         cmocka_unit_test(without_reconnecting_a_loss_is_the_end),
         cmocka_unit_test(records_by_the_rule),

@@ -423,6 +423,7 @@ int connection_wait(struct vigil *v, void *stream, int timeout_ms)
     zmq_pollitem_t items[4];
     int count = 0;
     int monitor_at = -1;
+    connection_send(v); /* whoever waits, waits for the answer to what is queued */
     int due_ms = connection_due_ms(v);
     if (v->state == CHANNEL_DOWN)
         due_ms = deadline_left_ms(v->reconnect_ms, v->now_ms, WAIT_BUSY_MS);

@@ -93,6 +93,14 @@ static int write_slice(struct turn *t, uint32_t rows, struct failure *failure)
     return err;
 }
 
+/* The rows of a slice whose transaction failed are still to be written: without this, a commit of the
+ * same batch that is tried again without a slice would count them as durable. */
+static void take_slice_back(struct turn *t)
+{
+    uint64_t applied = 0;
+    (void)core_checkpoint_slice(t->core, 0, put_row, NULL, &applied);
+}
+
 static int compact(struct turn *t, bool alone, bool *ret_more, bool *ret_blocked,
                    struct failure *failure)
 {
@@ -191,6 +199,7 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
             journal_batch_abort(t->journal);
     }
     if (err != ERR_OK) {
+        take_slice_back(t);
         note_failed(t, err, failure);
         return err;
     }

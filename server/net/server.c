@@ -104,15 +104,17 @@ static int restore(struct server *s, const struct journal_status *status, struct
 {
     struct journal_reader *reader = NULL;
     struct journal_view view;
-    if (status->applied == status->head)
+    if (status->head == 0)
         return ERR_OK;
+    /* Where the state holds all of them, the one at head still tells the time. */
+    uint64_t first = status->applied < status->head ? status->applied + 1 : status->head;
     int err = journal_reader_open(s->journal, &reader, failure);
     if (err != ERR_OK)
         return err;
     err = journal_reader_begin(reader, &view, failure);
     bool begun = err == ERR_OK;
     if (err == ERR_OK)
-        err = journal_reader_seek(reader, status->applied + 1, failure);
+        err = journal_reader_seek(reader, first, failure);
     while (err == ERR_OK) {
         uint64_t seq = 0;
         struct bytes record;

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "journal/journal.h"
+#include "protocol/record.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/server_process.h"
 #include "tests/support/temp_folder.h"
@@ -386,6 +388,63 @@ static void a_full_disk_refuses_mutations_and_nothing_else(void **state)
     assert_true(has(f, "full/after", &epoch));
 }
 
+/* A journal of one record from the year 2100, all of it in the state: a clean stop before the clock
+ * was set back. */
+static void make_journal_of_the_future(const struct fixture *f, uint64_t time_us)
+{
+    struct journal_options options = {.directory = f->data, .epoch = 5};
+    struct journal *journal = NULL;
+    struct failure failure = {0};
+    struct wire_buffer buffer;
+    struct record_writer w;
+    struct change change = {.op = CHANGE_PUT, .key = raw_text("k"), .value = value};
+    struct state_row row = {.created = 1, .modified = 1, .version = 1, .value = value};
+    wire_buffer_init(&buffer, 4096);
+    record_begin(&w, &buffer, 1, time_us, 0, 0);
+    record_add(&w, &change);
+    assert_true(record_end(&w) > 0);
+    assert_int_equal(journal_open(&options, &journal, &failure), ERR_OK);
+    assert_int_equal(journal_batch_begin(journal, 4096, &failure), ERR_OK);
+    assert_int_equal(
+        journal_batch_append(journal, (struct bytes){buffer.data, buffer.size}, &failure), ERR_OK);
+    assert_int_equal(journal_batch_put_row(journal, change.key, &row, &failure), ERR_OK);
+    assert_int_equal(journal_batch_set_applied(journal, 1, &failure), ERR_OK);
+    assert_int_equal(journal_batch_commit(journal, &failure), ERR_OK);
+    journal_close(journal);
+    wire_buffer_free(&buffer);
+}
+
+static uint64_t time_of_record(const struct fixture *f, uint64_t seq)
+{
+    struct journal_options options = {.directory = f->data, .epoch = 5};
+    struct journal *journal = NULL;
+    struct journal_reader *reader = NULL;
+    struct journal_view view;
+    struct bytes record;
+    struct record_header header;
+    struct failure failure = {0};
+    assert_int_equal(journal_open(&options, &journal, &failure), ERR_OK);
+    assert_int_equal(journal_reader_open(journal, &reader, &failure), ERR_OK);
+    assert_int_equal(journal_reader_begin(reader, &view, &failure), ERR_OK);
+    assert_int_equal(journal_reader_get(reader, seq, &record, &failure), ERR_OK);
+    assert_int_equal(record_check(record, &header), ERR_OK);
+    journal_reader_end(reader);
+    journal_reader_close(reader);
+    journal_close(journal);
+    return header.time_us;
+}
+
+static void time_does_not_fall_over_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t year_2100_us = UINT64_C(4102444800000000);
+    make_journal_of_the_future(f, year_2100_us);
+    must_start(f);
+    assert_int_equal(put(f, "k"), 2);
+    assert_int_equal(server_stop(&f->server, SIGTERM), 0);
+    assert_true(time_of_record(f, 2) >= year_2100_us);
+}
+
 int main(void)
 {
 #define LIFE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -399,6 +458,7 @@ int main(void)
         LIFE_TEST(options_that_make_no_sense_are_refused),
         LIFE_TEST(folders_that_cannot_be_used_are_refused),
         LIFE_TEST(a_full_disk_refuses_mutations_and_nothing_else),
+        LIFE_TEST(time_does_not_fall_over_a_restart),
     };
     return cmocka_run_group_tests_name("server life", tests, NULL, NULL);
 }

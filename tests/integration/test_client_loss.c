@@ -16,8 +16,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { PATIENCE_MS = 30000 };
 
@@ -333,30 +331,6 @@ static void a_descriptor_wakes_for_a_loss_and_the_return(void **state)
     vigil_watch_close(w);
 }
 
-static void a_child_gets_a_context_of_its_own(void **state)
-{
-    (void)state;
-    put_integer(f.v, "k", 1);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        vigil *v = NULL;
-        vigil_options options = {.endpoint = f.endpoint};
-        int err = vigil_open(&options, &v);
-        if (!err)
-            err = vigil_put(v, "child", "\x01", 1, NULL, NULL);
-        vigil_close(v);
-        _exit(err);
-    }
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-    vigil_entry entry;
-    assert_int_equal(vigil_get(f.v, "child", &entry), VIGIL_OK);
-    assert_true(entry.present);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -374,7 +348,6 @@ int main(void)
         TEST(a_replay_survives_a_crash),
         TEST(two_watches_go_on_after_a_crash),
         TEST(a_descriptor_wakes_for_a_loss_and_the_return),
-        TEST(a_child_gets_a_context_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,7 +122,7 @@ static void pipelined_messages_are_answered_in_order(void **state)
 {
     (void)state;
     enum { MESSAGES = 64, EACH = 50 };
-    uint64_t ids[MESSAGES];
+    uint64_t ids[MESSAGES] = {0};
     for (int i = 0; i < MESSAGES; i++) {
         raw_begin(&f.client, 0);
         for (int k = 0; k < EACH; k++) {

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 /* The bench's command line: what it takes, what it refuses. Its keys and values. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +24,8 @@ static int parse(const char *line, struct options *options, bool *ret_help)
     assert_true(strlen(line) < sizeof text);
     strcpy(text, line);
     arguments[0] = program;
-    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+    char *rest = NULL;
+    for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
         assert_true(count < ARGUMENTS_MAX);
         arguments[++count] = word;
     }

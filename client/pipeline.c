@@ -118,9 +118,13 @@ int vigil_receive(vigil *v, int timeout_ms, vigil_completion *ret_completion)
     if (v->sent_count == 0)
         connection_send(v); /* the server has nothing to do */
     if (!pending_has_outcome(&v->pending)) {
-        if (v->pending.application_count == 0)
-            return connection_fail(v, ERR_INVALID, "no request is under way");
         descriptor_clear(v->own_descriptor);
+        if (v->pending.application_count == 0) {
+            /* What woke the caller is taken all the same, or the descriptor would stay readable. */
+            connection_step(v);
+            descriptor_arm(v->own_descriptor, connection_due_ms(v));
+            return connection_fail(v, ERR_INVALID, "no request is under way");
+        }
     }
     int64_t deadline = deadline_after(timeout_ms);
     int64_t now = v->stepped_ms;

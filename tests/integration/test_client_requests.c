@@ -392,6 +392,22 @@ static void the_descriptor_tells_when_to_receive(void **state)
     }
 }
 
+/* A loop that calls receive whenever the descriptor is readable comes to rest when nothing is under way. */
+static void an_idle_descriptor_comes_to_rest(void **state)
+{
+    (void)state;
+    vigil_completion c;
+    struct pollfd p = {.fd = vigil_fd(f.v), .events = POLLIN};
+    send_integer(f.v, "k", 1);
+    assert_int_equal(vigil_receive(f.v, 10000, &c), VIGIL_OK);
+    int wakes = 0;
+    while (poll(&p, 1, 0) == 1 && wakes < 1000) {
+        assert_int_equal(vigil_receive(f.v, 0, &c), VIGIL_INVALID);
+        wakes++;
+    }
+    assert_true(wakes < 1000);
+}
+
 /* ---- listings and histories ---- */
 
 struct listing {
@@ -528,6 +544,7 @@ int main(void)
         TEST(a_full_pipeline_says_so),
         TEST(a_failure_stops_what_is_behind_it),
         TEST(the_descriptor_tells_when_to_receive),
+        TEST(an_idle_descriptor_comes_to_rest),
         TEST(listings_are_whole_and_sorted),
         TEST(a_long_listing_takes_several_pages),
         TEST(histories_go_back_to_the_beginning),

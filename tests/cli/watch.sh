@@ -114,7 +114,7 @@ expect 0 watch --cursor "$dir/link" --until-seq 8
 
 # Signals: what was shown and the cursor agree, and the exit code is the signal's.
 for signal in TERM:143 HUP:129; do
-    rm -f "$cursor"
+    rm -f "$cursor" "$dir/signalled"
     "$VIGIL" watch --since 0 --cursor "$cursor" >"$dir/signalled" &
     pid=$!
     started+=("$pid")

@@ -1,0 +1,233 @@
+#define _GNU_SOURCE
+/*
+ * actor_watch.c - watches one filter. A process that begins goes on at the last position in its history;
+ * so does one that closes its watch now and then on purpose.
+ */
+#include "tests/torture/actor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct watcher {
+    vigil_watch *watch;
+    vigil_position position; /* where to go on; epoch 0: it has never been open */
+};
+
+/* Where a watch goes on that has seen this line (history.h). */
+static void take_line(const char *line, vigil_position *position)
+{
+    char *rest;
+    if (line[0] == 'E' || line[0] == 'B') {
+        position->seq = strtoull(line + 1, NULL, 10);
+    } else if (strncmp(line, "X 5 ", 4) == 0) {
+        *position = (vigil_position){0, 0}; /* compacted: from what there is */
+    } else if (line[0] == 'W') {
+        const char *since = strchr(line + 2, ' ');
+        const char *epoch = since ? strchr(since + 1, ' ') : NULL;
+        if (epoch) {
+            position->epoch = strtoull(epoch, &rest, 10);
+            position->seq = strtoull(rest, NULL, 10);
+        }
+    }
+}
+
+/* The last position that the history tells of. */
+static void find_position(const struct actor *a, vigil_position *ret_position)
+{
+    static char line[HISTORY_LINE_MAX];
+    FILE *file = fopen(a->history_path, "re");
+    if (!file)
+        return;
+    while (fgets(line, sizeof line, file)) {
+        size_t size = strlen(line);
+        if (size > 3 && strcmp(line + size - 3, " .\n") == 0)
+            take_line(line, ret_position);
+    }
+    fclose(file);
+}
+
+static void write_end(struct actor *a, const struct watcher *w, int error)
+{
+    vigil_position position = w->position;
+    uint64_t epoch = 0, head = 0, oldest = 0;
+    if (w->watch) {
+        vigil_watch_position(w->watch, &position);
+        vigil_watch_bounds(w->watch, &epoch, &head, &oldest);
+    } else {
+        vigil_info info;
+        vigil_get_info(a->v, &info);
+        epoch = info.epoch;
+        oldest = info.oldest;
+        head = info.head;
+    }
+    history_begin(&a->history, 'X');
+    history_u64(&a->history, (uint64_t)error);
+    history_u64(&a->history, epoch);
+    history_u64(&a->history, position.seq);
+    history_u64(&a->history, oldest);
+    history_u64(&a->history, head);
+    history_end(&a->history);
+}
+
+static void write_opened(struct actor *a, enum vigil_since since, const vigil_position *position,
+                         const char *const *patterns, size_t count)
+{
+    static const char *const names[] = {"now", "oldest", "position"};
+    history_begin(&a->history, 'W');
+    history_u64(&a->history, history_now_us());
+    history_word(&a->history, names[since]);
+    history_u64(&a->history, position->epoch);
+    history_u64(&a->history, position->seq);
+    history_u64(&a->history, count);
+    for (size_t i = 0; i < count; i++)
+        history_word(&a->history, patterns[i]);
+    history_end(&a->history);
+}
+
+static int open_watch(struct actor *a, struct watcher *w)
+{
+    const char *patterns[16];
+    size_t count = actor_filter(a->number, patterns);
+    vigil_watch_options options = {.patterns = patterns, .pattern_count = count, .bookmarks = true};
+    if (w->position.epoch != 0) {
+        options.since = VIGIL_SINCE_POSITION;
+        options.position = w->position;
+    } else {
+        options.since = actor_draw(a, 3) == 0 ? VIGIL_SINCE_NOW : VIGIL_SINCE_OLDEST;
+    }
+    int err = vigil_watch_open(a->v, &options, &w->watch);
+    if (err) {
+        w->watch = NULL;
+        if (err == VIGIL_COMPACTED || err == VIGIL_EPOCH_CHANGED || err == VIGIL_POSITION_AHEAD)
+            write_end(a, w, err);
+        if (err == VIGIL_COMPACTED)
+            w->position = (vigil_position){0, 0};
+        return err;
+    }
+    vigil_position position;
+    vigil_watch_position(w->watch, &position);
+    if (options.since == VIGIL_SINCE_POSITION)
+        position.seq = options.position.seq; /* what it was asked for is what it is judged by */
+    write_opened(a, options.since, &position, patterns, count);
+    w->position = position;
+    return VIGIL_OK;
+}
+
+static void close_watch(struct watcher *w)
+{
+    if (w->watch)
+        vigil_watch_position(w->watch, &w->position);
+    vigil_watch_close(w->watch);
+    w->watch = NULL;
+}
+
+static void write_record(struct actor *a, const vigil_event *event)
+{
+    const vigil_record *r = &event->record;
+    struct history *h = &a->history;
+    history_begin(h, 'E');
+    history_u64(h, event->position.seq);
+    history_u64(h, r->seq);
+    history_u64(h, r->time_us);
+    history_u64(h, r->session);
+    history_u64(h, r->number);
+    history_u64(h, r->parts);
+    history_u64(h, r->count);
+    for (uint16_t i = 0; i < r->count; i++) {
+        const vigil_change *c = &r->changes[i];
+        history_u64(h, (uint64_t)c->op);
+        history_u64(h, c->part);
+        history_word(h, c->key);
+        history_u64(h, c->prev_seq);
+        history_value(h, c->op == VIGIL_PUT ? c->value : NULL, c->size);
+    }
+    history_end(h);
+}
+
+static void write_bookmark(struct actor *a, const vigil_event *event)
+{
+    history_begin(&a->history, 'B');
+    history_u64(&a->history, event->position.seq);
+    history_u64(&a->history, event->head);
+    history_u64(&a->history, event->oldest);
+    history_end(&a->history);
+}
+
+/* One event. Returns what next returned. */
+static int take_one(struct actor *a, struct watcher *w, int timeout_ms)
+{
+    const vigil_event *event = NULL;
+    int err = vigil_watch_next(w->watch, timeout_ms, &event);
+    if (err == VIGIL_OK && event->kind == VIGIL_EVENT_RECORD)
+        write_record(a, event);
+    else if (err == VIGIL_OK)
+        write_bookmark(a, event);
+    if (err == VIGIL_OK)
+        w->position = event->position;
+    bool final = err == VIGIL_COMPACTED || err == VIGIL_EPOCH_CHANGED ||
+                 err == VIGIL_POSITION_AHEAD || err == VIGIL_CORRUPT;
+    if (!final)
+        return err;
+    write_end(a, w, err);
+    close_watch(w);
+    if (err == VIGIL_COMPACTED)
+        w->position = (vigil_position){0, 0};
+    return err;
+}
+
+/* An application that is slow, now and then: the watch has to live with it. */
+static void dawdle(struct actor *a)
+{
+    struct timespec pause = {.tv_nsec = (long)(1 + actor_draw(a, 300)) * 1000000};
+    if (actor_draw(a, 3000) == 0)
+        nanosleep(&pause, NULL);
+}
+
+static int drain(struct actor *a, struct watcher *w)
+{
+    uint64_t deadline = history_now_us() + (uint64_t)DRAIN_SECONDS * 1000000;
+    uint64_t head = 0;
+    if (!actor_final_head(a, deadline, &head)) {
+        fprintf(stderr, "torture_actor: watcher %u: no server to drain from\n", a->number);
+        return 1;
+    }
+    while (history_now_us() < deadline) {
+        if (!w->watch && open_watch(a, w) != VIGIL_OK)
+            continue;
+        if (w->position.seq >= head) {
+            history_begin(&a->history, 'F');
+            history_u64(&a->history, head);
+            history_end(&a->history);
+            close_watch(w);
+            return 0;
+        }
+        (void)take_one(a, w, 200);
+    }
+    fprintf(stderr, "torture_actor: watcher %u: at %llu of %llu after %d s: %s\n", a->number,
+            (unsigned long long)w->position.seq, (unsigned long long)head, DRAIN_SECONDS,
+            vigil_failure_text(a->v));
+    close_watch(w);
+    return 1;
+}
+
+int actor_watch(struct actor *a)
+{
+    struct watcher w = {0};
+    find_position(a, &w.position);
+    while (!actor_stopping) {
+        if (!a->v && !actor_connect(a))
+            break;
+        if (!w.watch && open_watch(a, &w) != VIGIL_OK)
+            continue;
+        (void)take_one(a, &w, 100);
+        dawdle(a);
+        size_t whim = actor_draw(a, 4000);
+        if (whim < 2)
+            close_watch(&w);
+        if (whim == 0 && !actor_connect(a))
+            break;
+    }
+    return drain(a, &w);
+}

@@ -1,0 +1,289 @@
+#define _POSIX_C_SOURCE 200809L
+/*
+ * check_operations.c - what was answered: whether the journal has it, as it was asked for, and whether
+ * the order that a clock saw is that of seq. (With every operation's place in the one order known from
+ * its seq, linearizability is just this: what ended before something began has no greater seq.)
+ */
+#include <vigil.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "tests/torture/check.h"
+
+static const char *kind_name(const struct operation *o)
+{
+    static const char *const names[] = {"put", "del",  "incr", "txn",
+                                        "get", "list", "wait", "compact"};
+    return names[o->kind];
+}
+
+static bool asked_matches(const struct check *c, const struct operation *o,
+                          const struct seen_record *r)
+{
+    const struct seen_change *change = change_of_key(c, r, o->key);
+    if (r->count != 1 || !change)
+        return false;
+    switch (o->kind) {
+    case OPERATION_PUT:
+        return change->op == VIGIL_PUT && change->mark == o->mark;
+    case OPERATION_DELETE:
+        return change->op == VIGIL_DELETE;
+    default:
+        return change->op == VIGIL_PUT && change->mark == o->result_mark;
+    }
+}
+
+static bool txn_matches(const struct check *c, const struct operation *o,
+                        const struct seen_record *r)
+{
+    for (size_t i = 0; i < o->change_count; i++) {
+        const struct seen_change *asked = &c->e->changes.items[o->first_change + i];
+        const struct seen_change *change = change_of_key(c, r, asked->key);
+        if (!change) {
+            if (asked->op == VIGIL_DELETE)
+                continue; /* of a key that was absent */
+            return false;
+        }
+        if (asked->op == 3 ? change->op != VIGIL_PUT : change->op != asked->op)
+            return false;
+        if (asked->op == VIGIL_PUT && change->mark != asked->mark)
+            return false;
+    }
+    return r->count <= o->change_count;
+}
+
+static uint64_t mark_at(const struct check *c, uint32_t key, uint64_t seq)
+{
+    const struct seen_record *r = seq ? record_at(c, seq) : NULL;
+    const struct seen_change *change = r ? change_of_key(c, r, key) : NULL;
+    return change ? change->mark : 0;
+}
+
+static void check_condition(struct check *c, const struct operation *o,
+                            const struct seen_change *change)
+{
+    const struct seen_record *before = change->prev_seq ? record_at(c, change->prev_seq) : NULL;
+    const struct seen_change *old = before ? change_of_key(c, before, o->key) : NULL;
+    bool present = old && old->op == VIGIL_PUT;
+    uint64_t mark = present ? old->mark : 0;
+    checked(c, PROPERTY_SERIAL);
+    bool none_known = o->kind == OPERATION_INCR && o->prev_seq == 0;
+    if (o->prev_seq != change->prev_seq && !none_known)
+        accuse(c, PROPERTY_SERIAL,
+               "%s: %s of %s at %" PRIu64 " was told prev_seq %" PRIu64
+               ", the journal says %" PRIu64,
+               source_name(c, o->source), kind_name(o), key_name(c, o->key), o->seq, o->prev_seq,
+               change->prev_seq);
+    if (o->condition == 's' && o->condition_operand != (present ? change->prev_seq : 0))
+        accuse(c, PROPERTY_SERIAL, "%s: %s of %s at %" PRIu64 " although its seq was not %" PRIu64,
+               source_name(c, o->source), kind_name(o), key_name(c, o->key), o->seq,
+               o->condition_operand);
+    if (o->condition == 'v' && o->condition_operand != mark)
+        accuse(c, PROPERTY_SERIAL, "%s: %s of %s at %" PRIu64 " although its value was another",
+               source_name(c, o->source), kind_name(o), key_name(c, o->key), o->seq);
+    if (o->kind == OPERATION_DELETE && !present)
+        accuse(c, PROPERTY_SERIAL, "%s: del of %s at %" PRIu64 ", which was absent",
+               source_name(c, o->source), key_name(c, o->key), o->seq);
+}
+
+static void check_compares(struct check *c, const struct operation *o)
+{
+    bool hold = true;
+    uint64_t until = o->succeeded ? o->seq : o->seq + 1;
+    for (size_t i = 0; i < o->compare_count; i++) {
+        const struct seen_change *compare = &c->e->changes.items[o->first_compare + i];
+        uint64_t at = changed_before(c, compare->key, until);
+        if (mark_at(c, compare->key, at) == 0)
+            at = 0; /* deleted */
+        hold = hold && at == compare->prev_seq;
+    }
+    checked(c, PROPERTY_SERIAL);
+    if (o->succeeded != hold)
+        accuse(c, PROPERTY_SERIAL, "%s: the compares of the txn at %" PRIu64 " %s",
+               source_name(c, o->source), o->seq, hold ? "held, and yet" : "did not hold");
+}
+
+static void check_acknowledged(struct check *c, const struct operation *o)
+{
+    const struct seen_record *r = record_at(c, o->seq);
+    if (o->kind == OPERATION_TXN) {
+        check_compares(c, o);
+        if (!o->succeeded || o->change_count == 0)
+            return;
+    }
+    checked(c, PROPERTY_DURABLE);
+    if (!r) {
+        accuse(c, PROPERTY_DURABLE,
+               "%s: %s was acknowledged as %" PRIu64 ", which the journal has not",
+               source_name(c, o->source), kind_name(o), o->seq);
+        return;
+    }
+    if (o->kind == OPERATION_TXN ? !txn_matches(c, o, r) : !asked_matches(c, o, r)) {
+        accuse(c, o->kind == OPERATION_TXN ? PROPERTY_ATOMIC : PROPERTY_DURABLE,
+               "%s: %s was acknowledged as %" PRIu64 ", where the journal has something else",
+               source_name(c, o->source), kind_name(o), o->seq);
+        return;
+    }
+    if (o->kind != OPERATION_TXN)
+        check_condition(c, o, change_of_key(c, r, o->key));
+}
+
+/* Two requests cannot have become one record. */
+static void check_one_answer_a_record(struct check *c)
+{
+    uint32_t *asked = calloc(c->head + 1, sizeof *asked);
+    if (!asked)
+        abort();
+    for (size_t i = 0; i < c->e->operations.count; i++) {
+        const struct operation *o = &c->e->operations.items[i];
+        if (!is_mutation(o->kind) || o->error != 0 || o->seq > c->head ||
+            (o->kind == OPERATION_TXN &&
+             (!o->succeeded || !record_at(c, o->seq) || !txn_matches(c, o, record_at(c, o->seq)))))
+            continue;
+        checked(c, PROPERTY_EXACTLY_ONCE);
+        if (asked[o->seq]++)
+            accuse(c, PROPERTY_EXACTLY_ONCE,
+                   "%s: %s was acknowledged as %" PRIu64 ", as another was",
+                   source_name(c, o->source), kind_name(o), o->seq);
+    }
+    free(asked);
+}
+
+void check_operations(struct check *c)
+{
+    for (size_t i = 0; i < c->e->operations.count; i++) {
+        const struct operation *o = &c->e->operations.items[i];
+        if (is_mutation(o->kind) && o->error == 0)
+            check_acknowledged(c, o);
+    }
+    check_one_answer_a_record(c);
+}
+
+/* ---- real time ---- */
+
+struct moment {
+    uint64_t time_us;
+    bool is_end;
+    const struct operation *operation;
+};
+
+/* At one time, beginnings come before ends: what touches overlaps. */
+static int compare_moments(const void *left, const void *right)
+{
+    const struct moment *a = left;
+    const struct moment *b = right;
+    if (a->time_us != b->time_us)
+        return a->time_us < b->time_us ? -1 : 1;
+    return (int)a->is_end - (int)b->is_end;
+}
+
+/* Its answer names its place in the order. */
+static bool has_place(const struct operation *o)
+{
+    if (o->error != 0 || o->kind == OPERATION_COMPACT)
+        return false;
+    return o->kind != OPERATION_WAIT || o->succeeded;
+}
+
+static void check_not_before(struct check *c, const struct operation *o, uint64_t floor)
+{
+    bool adds = is_mutation(o->kind) && !(o->kind == OPERATION_TXN && !o->succeeded);
+    const struct seen_record *r = record_at(c, o->seq);
+    if (o->kind == OPERATION_TXN && o->succeeded && r && !txn_matches(c, o, r))
+        adds = false; /* nothing to do: it only read */
+    checked(c, PROPERTY_SERIAL);
+    if (adds ? o->seq <= floor : o->seq < floor)
+        accuse(c, PROPERTY_SERIAL, "%s: %s at %" PRIu64 ", begun after %" PRIu64 " had been told",
+               source_name(c, o->source), kind_name(o), o->seq, floor);
+}
+
+/* A conflict tells where the key changed last: that must not have been outdated at the beginning. */
+static void check_conflict(struct check *c, const struct operation *o, uint64_t floor)
+{
+    checked(c, PROPERTY_SERIAL);
+    if (o->condition == 's' && o->seq == o->condition_operand)
+        accuse(c, PROPERTY_SERIAL, "%s: %s of %s refused, although its seq was %" PRIu64,
+               source_name(c, o->source), kind_name(o), key_name(c, o->key), o->seq);
+    if (o->seq != 0 && changed_after(c, o->key, o->seq) <= floor)
+        accuse(c, PROPERTY_SERIAL,
+               "%s: %s of %s was told that it changed at %" PRIu64
+               ", after a later change had been told",
+               source_name(c, o->source), kind_name(o), key_name(c, o->key), o->seq);
+}
+
+static void walk_moments(struct check *c, const struct moment *moments, size_t count,
+                         uint64_t *floors)
+{
+    uint64_t floor = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct operation *o = moments[i].operation;
+        size_t index = (size_t)(o - c->e->operations.items);
+        if (!moments[i].is_end)
+            floors[index] = floor;
+        else if (has_place(o)) {
+            check_not_before(c, o, floors[index]);
+            if (o->seq > floor)
+                floor = o->seq;
+        } else if (o->error == VIGIL_CONFLICT) {
+            check_conflict(c, o, floors[index]);
+        }
+    }
+}
+
+void check_real_time(struct check *c)
+{
+    size_t count = 0;
+    struct moment *moments = calloc(c->e->operations.count * 2 + 1, sizeof *moments);
+    uint64_t *floors = calloc(c->e->operations.count + 1, sizeof *floors);
+    if (!moments || !floors)
+        abort();
+    for (size_t i = 0; i < c->e->operations.count; i++) {
+        const struct operation *o = &c->e->operations.items[i];
+        moments[count++] = (struct moment){o->start_us, false, o};
+        if (o->end_us != NEVER)
+            moments[count++] = (struct moment){o->end_us, true, o};
+    }
+    qsort(moments, count, sizeof *moments, compare_moments);
+    walk_moments(c, moments, count, floors);
+    free(floors);
+    free(moments);
+}
+
+/* ---- waits ---- */
+
+static bool satisfies(const struct operation *o, const struct seen_change *change)
+{
+    return change->op == VIGIL_PUT && change->mark % o->divisor == o->remainder;
+}
+
+/* From a position: the very first that satisfies. From a state: one that the state right before it did not
+ * satisfy, or the wait would have ended there. */
+void check_waits(struct check *c)
+{
+    for (size_t i = 0; i < c->e->operations.count; i++) {
+        const struct operation *o = &c->e->operations.items[i];
+        if (o->kind != OPERATION_WAIT || o->error != 0 || o->succeeded)
+            continue;
+        const struct seen_record *r = record_at(c, o->seq);
+        const struct seen_change *change = r ? change_of_key(c, r, o->key) : NULL;
+        checked(c, PROPERTY_WAITS);
+        if (!change || change->mark != o->result_mark || !satisfies(o, change)) {
+            accuse(c, PROPERTY_WAITS,
+                   "%s: a wait for %s ended with %" PRIu64 ", which does not satisfy",
+                   source_name(c, o->source), key_name(c, o->key), o->seq);
+            continue;
+        }
+        uint64_t first = o->since_state ? change->prev_seq : o->since + 1;
+        for (uint64_t seq = first; seq > 0 && seq < o->seq; seq++) {
+            const struct seen_record *earlier = record_at(c, seq);
+            const struct seen_change *missed = earlier ? change_of_key(c, earlier, o->key) : NULL;
+            if (missed && satisfies(o, missed)) {
+                accuse(c, PROPERTY_WAITS,
+                       "%s: a wait for %s missed %" PRIu64 " and ended with %" PRIu64,
+                       source_name(c, o->source), key_name(c, o->key), seq, o->seq);
+                break;
+            }
+        }
+    }
+}

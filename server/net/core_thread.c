@@ -5,7 +5,11 @@
  * something to do.
  *
  * ZeroMQ's descriptors are edge-triggered, and any call on a socket may take
- * their edge: so both sockets are asked right before sleeping.
+ * their edge. A receive that finds nothing leaves an edge for whatever comes
+ * after it: so a turn without work, which ends with one on the request socket,
+ * is followed by looking at the stream socket after all that sends on it, and
+ * if that finds nothing either, by sleeping. Asking the sockets once more would
+ * cost a put four system calls, which its watchers' I/O thread would wait for.
  */
 #include "server/net/clocks.h"
 #include "server/net/log.h"
@@ -24,7 +28,7 @@ struct core_loop {
     struct server *server;
     struct pollfd wait[3]; /* signals, requests, streams */
     uint64_t tick_us;      /* when core_tick wants to be called */
-    uint64_t looked_us;
+    uint64_t looked_us;    /* for subscriptions and signals */
 };
 
 static void subscribed(void *context, struct bytes topic)
@@ -32,11 +36,15 @@ static void subscribed(void *context, struct bytes topic)
     core_subscribed(context, topic);
 }
 
-static void look_at_subscriptions(struct core_loop *loop)
+/* True if there were any: their bookmarks are due. */
+static bool look_at_subscriptions(struct core_loop *loop, uint64_t now_us)
 {
     struct server *s = loop->server;
-    if (subscriptions_take(&s->subscriptions, s->sockets[ENDPOINT_STREAM], subscribed, s->core))
-        loop->tick_us = 0;
+    loop->looked_us = now_us;
+    if (!subscriptions_take(&s->subscriptions, s->sockets[ENDPOINT_STREAM], subscribed, s->core))
+        return false;
+    loop->tick_us = 0;
+    return true;
 }
 
 static void tick_if_due(struct core_loop *loop, uint64_t now_us)
@@ -66,14 +74,13 @@ static int sleep_ms(const struct core_loop *loop, uint64_t now_us)
 static bool wait_for_something(struct core_loop *loop, bool busy, uint64_t now_us)
 {
     struct server *s = loop->server;
-    int timeout_ms = 0;
-    if (!busy && !socket_readable(s->sockets[ENDPOINT_REQUEST]) &&
-        !socket_readable(s->sockets[ENDPOINT_STREAM]))
-        timeout_ms = sleep_ms(loop, now_us);
+    int timeout_ms = busy ? 0 : sleep_ms(loop, now_us);
     if (poll(loop->wait, 3, timeout_ms) < 0 && errno != EINTR) {
         log_error("poll: %s", strerror(errno));
         return true;
     }
+    if (!busy && loop->wait[2].revents == 0)
+        loop->looked_us = clock_monotonic_us(); /* that was as good as a look */
     if (loop->wait[0].revents == 0)
         return false;
     int number = signals_take(s->signal_fd);
@@ -97,18 +104,16 @@ int core_thread_run(struct server *s, struct failure *failure)
         int err = turn_run(&s->turn, now_us, &worked, failure);
         if (err != ERR_OK)
             return err;
-        bool look = !worked || now_us - loop.looked_us >= LOOK_EVERY_US;
-        if (look) {
-            loop.looked_us = now_us;
-            look_at_subscriptions(&loop);
-        }
         tick_if_due(&loop, now_us);
         if (commit_background_due(&s->turn, now_us)) {
             err = commit_background(&s->turn, now_us, failure);
             if (err != ERR_OK)
                 return err;
         }
-        if (look && wait_for_something(&loop, worked, now_us))
+        if (worked && now_us - loop.looked_us < LOOK_EVERY_US)
+            continue;
+        bool busy = look_at_subscriptions(&loop, now_us) || worked;
+        if (wait_for_something(&loop, busy, now_us))
             return ERR_OK;
     }
 }

@@ -21,7 +21,8 @@ int socket_open(void *zmq, const struct socket_options *options, void **ret_sock
                 struct failure *failure);
 /* Takes NULL. linger_ms: how long what is queued may still go out. */
 void socket_close(void *socket, int linger_ms);
-/* To poll for; edge-triggered: ask socket_readable again before sleeping on it. */
+/* To poll for; edge-triggered: before sleeping on it, socket_readable has to say no, or a receive has
+ * to find nothing, after whatever else was done with the socket. */
 int socket_descriptor(void *socket);
 bool socket_readable(void *socket);
 

@@ -16,6 +16,8 @@
 
 enum { POLL_MS = 5 };
 
+volatile sig_atomic_t torture_interrupted;
+
 unsigned cast_add(struct cast *c, const char *folder, const char *endpoint,
                   const struct plan_actor *planned)
 {
@@ -127,6 +129,9 @@ bool cast_end(struct cast *c, bool watchers, uint32_t timeout_ms)
         } else if (has_ended(a, &status)) {
             if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 return report(c, a, status);
+        } else if (torture_interrupted) {
+            snprintf(c->error, sizeof c->error, "interrupted");
+            return false;
         } else if (history_now_us() > deadline) {
             snprintf(c->error, sizeof c->error, "%s does not end", a->history);
             return false;

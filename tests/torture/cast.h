@@ -5,11 +5,15 @@
 #ifndef VIGIL_TESTS_TORTURE_CAST_H
 #define VIGIL_TESTS_TORTURE_CAST_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "tests/torture/plan.h"
+
+/* SIGINT or SIGTERM has come: the run ends, and leaves nothing behind. */
+extern volatile sig_atomic_t torture_interrupted;
 
 struct cast_actor {
     pid_t pid; /* 0: does not run */
@@ -38,7 +42,7 @@ void cast_signal(const struct cast *c, unsigned index, int signal);
 /* False, with error: one has ended by itself. */
 bool cast_check(struct cast *c);
 /* SIGTERM to all whose role is (or, with others, is not) to watch or to mirror; false, with error, if one
- * fails or does not end within timeout_ms. */
+ * fails or does not end within timeout_ms, or the run is interrupted. */
 bool cast_end(struct cast *c, bool watchers, uint32_t timeout_ms);
 void cast_kill_all(struct cast *c);
 

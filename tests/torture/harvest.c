@@ -14,6 +14,8 @@
 #include "protocol/errors.h"
 #include "protocol/record.h"
 
+enum { RECENT = 2000, ALL_EVERY = 8 };
+
 static const char *const files[] = {"data.mdb", "lock.mdb", "vigil.lock"};
 
 bool harvest_open(struct harvest *h, const char *data, const char *copy, const char *history_path)
@@ -129,7 +131,8 @@ static bool write_record(struct harvest *h, uint64_t seq, struct bytes bytes)
     return true;
 }
 
-static bool read_records(struct harvest *h, struct journal_reader *reader)
+/* all: also those that were read before, which must not have changed. */
+static bool read_records(struct harvest *h, struct journal_reader *reader, bool all)
 {
     struct journal_view view;
     struct failure failure = {0};
@@ -142,8 +145,11 @@ static bool read_records(struct harvest *h, struct journal_reader *reader)
     history_u64(&h->history, view.oldest);
     history_u64(&h->history, view.head);
     history_end(&h->history);
+    uint64_t from = view.oldest;
+    if (!all && h->head > RECENT && h->head - RECENT > from)
+        from = h->head - RECENT;
     h->head = view.head;
-    int err = journal_reader_seek(reader, view.oldest, &failure);
+    int err = journal_reader_seek(reader, from, &failure);
     bool ok = true;
     while (ok && err == ERR_OK) {
         err = journal_reader_next(reader, &seq, &record, &failure);
@@ -180,7 +186,7 @@ static bool read_copy(struct harvest *h, bool verify)
         return fail(h, "the journal does not open", failure.text);
     if (journal_reader_open(journal, &reader, &failure) != ERR_OK)
         ok = fail(h, "the journal cannot be read", failure.text);
-    ok = ok && read_records(h, reader);
+    ok = ok && read_records(h, reader, verify || h->readings++ % ALL_EVERY == 0);
     journal_reader_close(reader);
     journal_close(journal);
     return ok;

@@ -15,12 +15,14 @@ struct harvest {
     uint32_t *crcs; /* [seq], of the records read; 0: none */
     uint64_t crcs_count;
     uint64_t head;
+    unsigned readings;
     char error[1024];
 };
 
 bool harvest_open(struct harvest *h, const char *data, const char *copy, const char *history_path);
 void harvest_close(struct harvest *h);
-/* False: it cannot be read, and error says why: a finding. verify: look at all of it as `vigil verify` does. */
+/* Reads what is new and some of what is not, with verify all of it. False: it cannot be read, and error
+ * says why: a finding. verify: look at all of it as `vigil verify` does. */
 bool harvest_read(struct harvest *h, bool verify);
 
 #endif

@@ -214,6 +214,8 @@ static bool run_plan(struct round *r)
     for (unsigned i = 0; i < r->plan.steps_count;) {
         const struct plan_step *step = &r->plan.steps[i];
         uint64_t now = history_now_us();
+        if (torture_interrupted)
+            return fail(r, "interrupted");
         if (!check_server(r))
             return false;
         if (!cast_check(&r->cast))
@@ -347,9 +349,10 @@ bool round_run(const struct round_options *options, uint64_t seed)
         harvest_close(&r.harvest);
     if (r.control)
         munmap(r.control, sizeof *r.control);
-    if (r.failed)
+    bool found = r.failed && !torture_interrupted;
+    if (found)
         plan_print(&r.plan, stdout);
-    if (r.failed || options->keep)
+    if (found || options->keep)
         printf("  kept: %s\n", r.folder);
     else if (r.folder[0])
         temp_folder_remove(r.folder);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/torture/cast.h"
 #include "tests/torture/history.h"
 
 enum { ROUND_MS = 12000, KILL_MS = 100 };
@@ -27,6 +28,12 @@ static const struct option names[] = {
     {"kills", required_argument, NULL, 'k'},   {"round-seconds", required_argument, NULL, 'R'},
     {"no-doubt", no_argument, NULL, 'd'},      {"keep", no_argument, NULL, 'K'},
     {"verbose", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
+
+static void on_interrupt(int signal)
+{
+    (void)signal;
+    torture_interrupted = 1;
+}
 
 struct arguments {
     struct round_options round;
@@ -103,13 +110,20 @@ int main(int argc, char **argv)
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
     uint64_t end = history_now_us() + a.seconds * 1000000;
     printf("torture: seed %llu\n", (unsigned long long)a.seed);
     for (uint64_t i = 0; a.rounds ? i < a.rounds : i == 0 || history_now_us() < end; i++) {
         unsigned long long seed = a.seed + i;
         printf("round %llu, seed %llu\n", (unsigned long long)i + 1, seed);
-        if (!round_run(&a.round, seed)) {
-            printf("torture: FAILED. Again: scripts/torture.sh --seed %llu --rounds 1\n", seed);
+        bool passed = round_run(&a.round, seed);
+        if (torture_interrupted)
+            return 130;
+        if (!passed) {
+            printf("torture: FAILED. Again: scripts/torture.sh --seed %llu --%s %llu%s\n", seed,
+                   a.kills ? "kills" : "rounds", a.kills ? (unsigned long long)a.kills : 1ULL,
+                   a.round.no_doubt ? " --no-doubt" : "");
             return 1;
         }
     }

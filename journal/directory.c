@@ -29,8 +29,9 @@ bool directory_path(const char *directory, const char *name, char *out, size_t s
 /* What a start that was cut short may have left, and what a fresh file system has. */
 static bool is_expected(const char *name)
 {
-    static const char *const expected[] = {".",        "..",         lock_name,    "lock.mdb",
-                                           "data.mdb", "lost+found", "rebuild.mdb"};
+    static const char *const expected[] = {".",       "..",          lock_name,
+                                           DATA_NAME, "lock.mdb",    DATA_NAME_NEW,
+                                           MARK_NAME, MARK_NAME_NEW, "lost+found"};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
         if (strcmp(name, expected[i]) == 0)
             return true;
@@ -46,7 +47,7 @@ int directory_check(const char *directory, bool *ret_new, struct failure *failur
     bool has_data = false;
     struct dirent *entry = NULL;
     while ((entry = readdir(stream)) != NULL) {
-        if (strcmp(entry->d_name, "data.mdb") == 0)
+        if (strcmp(entry->d_name, DATA_NAME) == 0)
             has_data = true;
         else if (!is_expected(entry->d_name) && !foreign[0])
             snprintf(foreign, sizeof foreign, "%s", entry->d_name);
@@ -138,6 +139,27 @@ int directory_sync(const char *directory, struct failure *failure)
         close(parent);
     close(fd);
     return rc ? environment_failure(failure, rc, "sync", directory) : ERR_OK;
+}
+
+uint64_t directory_data_size(const char *directory)
+{
+    char path[4096];
+    struct stat status;
+    if (!directory_path(directory, DATA_NAME, path, sizeof path) || stat(path, &status) != 0)
+        return 0;
+    return (uint64_t)status.st_size;
+}
+
+int directory_replace_data(const char *directory, struct failure *failure)
+{
+    char path[4096];
+    char path_new[4096];
+    if (!directory_path(directory, DATA_NAME, path, sizeof path) ||
+        !directory_path(directory, DATA_NAME_NEW, path_new, sizeof path_new))
+        return environment_failure(failure, ENAMETOOLONG, "make a journal in", directory);
+    if (rename(path_new, path) != 0)
+        return environment_failure(failure, errno, "make", path);
+    return directory_sync(directory, failure);
 }
 
 void journal_boot_id(char out[BOOT_ID_SIZE])

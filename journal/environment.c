@@ -54,6 +54,7 @@ int environment_error(int rc)
         return ERR_NO_MEMORY;
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
+    case MDB_CURSOR_FULL: /* pages that are their own ancestors */
         return ERR_CORRUPT;
     case MDB_INVALID:
     case MDB_VERSION_MISMATCH:

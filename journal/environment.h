@@ -4,16 +4,19 @@
  * journal itself. Nobody outside of journal/ includes it, but for its tests.
  *
  *   directory.c    the directory: making, checking, locking it; the boot id
+ *   mark.c         the file that says that data.mdb is written without syncs
  *   environment.c  LMDB's environment and databases; its error codes
  *   meta.c         the meta row
  *   open.c         open, recover, mark clean, close, reopen in place, sync
  *   rebuild.c      after a power loss in process mode: what can be kept
+ *   apart.c        what damage may kill, in a process of its own (apart.h)
  *   space.c        room in the data file, allocated before it is needed
  *   batch.c        begin, append, set_applied, commit, abort
  *   rows.c         state rows and tombstones; the writer's view
  *   compact.c      moving oldest, removing records and tombstones
  *   reader.c       views of other threads
- *   verify.c       the whole directory against itself; key_table.c serves it
+ *   verify.c       the whole journal against itself; key_table.c serves it
+ *   offline.c      the same for a directory that no server uses
  */
 #ifndef VIGIL_JOURNAL_ENVIRONMENT_H
 #define VIGIL_JOURNAL_ENVIRONMENT_H
@@ -50,9 +53,33 @@ void directory_unlock(int fd);
 bool directory_path(const char *directory, const char *name, char *out, size_t size);
 /* After it was made, or files of it were made or renamed. */
 int directory_sync(const char *directory, struct failure *failure);
+
+/* A data file is made or rebuilt under this name, and takes its place when it is whole. */
+#define DATA_NAME "data.mdb"
+#define DATA_NAME_NEW "rebuild.mdb"
+/* Of the data file, in bytes; 0: it cannot be asked. */
+uint64_t directory_data_size(const char *directory);
+/* DATA_NAME_NEW, which is on the disk, becomes DATA_NAME. */
+int directory_replace_data(const char *directory, struct failure *failure);
 /* Names this run of the machine; all zeros if unknown. */
 void journal_boot_id(char out[BOOT_ID_SIZE]);
 bool boot_id_equal(const char a[BOOT_ID_SIZE], const char b[BOOT_ID_SIZE]);
+
+/* ---- mark.c ---- */
+
+#define MARK_NAME "running"
+#define MARK_NAME_NEW "running.new"
+
+enum mark {
+    MARK_NONE,       /* all that was written has been synced */
+    MARK_THIS_BOOT,  /* what was written is there, be it in the kernel's memory */
+    MARK_OTHER_BOOT, /* or not to be read: data.mdb may be damaged */
+};
+int mark_read(const char *directory, enum mark *ret_mark, struct failure *failure);
+/* Before data.mdb is written without syncs. It is on the disk when this returns. */
+int mark_write(const char *directory, struct failure *failure);
+/* After all of data.mdb has been synced. */
+int mark_remove(const char *directory, struct failure *failure);
 
 /* ---- meta.c ---- */
 
@@ -213,10 +240,10 @@ int journal_reopen(struct journal *j, struct failure *failure);
 /* reader.c: gives up the reader's transaction; the gate is held for writing. */
 void reader_detach(struct journal_reader *r);
 struct journal_reader *reader_following(const struct journal_reader *r);
-/* rebuild.c: checks everything, writes a new data file with what is whole, opens that. *m: the
- * stored meta row, then the new one. The caller has locked the directory. */
-int journal_rebuild(struct environment *e, const char *directory, uint64_t map_size, uint64_t epoch,
-                    struct meta *m, struct failure *failure);
+/* rebuild.c: checks everything, in another process, and puts a new data file with what is whole in
+ * its place. The caller has locked the directory, and has not opened the data file. */
+int journal_rebuild(const char *directory, uint64_t map_size, uint64_t epoch,
+                    struct failure *failure);
 
 /* ---- verify.c ---- */
 
@@ -224,6 +251,8 @@ struct verify_options {
     void (*problem)(void *context, uint64_t seq, const char *text);
     void (*progress)(void *context, uint64_t done, uint64_t all);
     void *context;
+    /* May be NULL. Kept up to date all the time; head is how far the records have been read. */
+    struct journal_verify_report *so_far;
 };
 struct verify_findings {
     struct journal_verify_report report;

@@ -8,7 +8,8 @@
  *
  * What a start finds decides what it does (docs/journal-format.md, "Starting"):
  * only after a run in process mode that ended neither cleanly nor within this
- * boot of the machine may LMDB's file be damaged, and records be lost.
+ * boot of the machine may LMDB's file be damaged, and records be lost. The mark
+ * (mark.c) tells, before LMDB opens the file.
  */
 #define _GNU_SOURCE
 
@@ -34,24 +35,55 @@ static int read_position(struct journal *j, struct meta *m, struct failure *fail
     return err;
 }
 
-static int create(struct journal *j, uint64_t epoch, struct failure *failure)
+/* Aside, and synced: what stands at the data file's place is never half made. */
+static int create(const struct journal *j, uint64_t epoch, struct failure *failure)
 {
+    char path[4096];
+    struct environment e = {0};
     if (epoch == 0)
         return failure_set(failure, ERR_INVALID, "a new journal needs an epoch");
+    if (!directory_path(j->directory, DATA_NAME_NEW, path, sizeof path))
+        return environment_failure(failure, ENAMETOOLONG, "make a journal in", j->directory);
     struct meta m = {.epoch = epoch,
                      .oldest = 1,
                      .trimmed = 1,
                      .clean = true,
                      .durability = (uint8_t)j->durability};
-    int err = environment_create(&j->environment, j->directory, &m, failure);
+    (void)unlink(path); /* of a start that was cut short */
+    int err = environment_open(&e, path, MDB_NOSUBDIR | MDB_NOLOCK, j->map_size, failure);
     if (err == ERR_OK)
-        err = directory_sync(j->directory, failure);
+        err = environment_create(&e, j->directory, &m, failure);
+    environment_close(&e);
     if (err == ERR_OK)
-        j->meta = m;
+        err = directory_replace_data(j->directory, failure);
+    if (err != ERR_OK)
+        (void)unlink(path);
     return err;
 }
 
-/* LMDB promises nothing after a power loss without syncs. */
+static int rebuild(struct journal *j, uint64_t epoch, struct failure *failure)
+{
+    int err = journal_rebuild(j->directory, j->map_size, epoch, failure);
+    if (err == ERR_OK)
+        j->new_epoch = true;
+    return err;
+}
+
+/* Sees to it that LMDB finds a data file that it can survive. */
+static int prepare(struct journal *j, bool is_new, uint64_t epoch, struct failure *failure)
+{
+    enum mark mark = MARK_NONE;
+    if (is_new)
+        return create(j, epoch, failure);
+    int err = mark_read(j->directory, &mark, failure);
+    if (err == ERR_OK && mark == MARK_OTHER_BOOT)
+        err = rebuild(j, epoch, failure);
+    /* A start that was killed may have left names that are not on the disk yet. */
+    return err ? err : directory_sync(j->directory, failure);
+}
+
+/* LMDB promises nothing after a power loss without syncs. Such a run has left its mark; but files
+ * can be copied without it. */
 static bool may_be_damaged(const struct meta *m)
 {
     char boot_id[BOOT_ID_SIZE];
@@ -59,25 +91,34 @@ static bool may_be_damaged(const struct meta *m)
     return !m->clean && m->durability == JOURNAL_PROCESS && !boot_id_equal(boot_id, m->boot_id);
 }
 
+static int open_and_load(struct journal *j, struct meta *ret_meta, struct failure *failure)
+{
+    int dead = 0;
+    int err = open_environment(j, failure);
+    if (err != ERR_OK)
+        return err;
+    mdb_reader_check(j->environment.lmdb, &dead);
+    return environment_load(&j->environment, j->directory, ret_meta, failure);
+}
+
 static int load(struct journal *j, uint64_t epoch, struct failure *failure)
 {
     struct meta m;
-    int err = environment_load(&j->environment, j->directory, &m, failure);
-    if (err == ERR_NOT_FOUND)
-        return create(j, epoch, failure);
+    int err = open_and_load(j, &m, failure);
+    bool is_empty = err == ERR_NOT_FOUND;
+    if (is_empty || (err == ERR_OK && !j->new_epoch && may_be_damaged(&m))) {
+        environment_close(&j->environment);
+        err = is_empty ? create(j, epoch, failure) : rebuild(j, epoch, failure);
+        if (err == ERR_OK)
+            err = open_and_load(j, &m, failure);
+    }
+    if (err == ERR_OK)
+        err = read_position(j, &m, failure);
     if (err != ERR_OK)
         return err;
     j->recovered = !m.clean;
-    if (may_be_damaged(&m)) {
-        err = journal_rebuild(&j->environment, j->directory, j->map_size, epoch, &m, failure);
-        if (err != ERR_OK)
-            return err;
-        j->new_epoch = true;
-    }
-    err = read_position(j, &m, failure);
-    if (err == ERR_OK)
-        j->meta = m;
-    return err;
+    j->meta = m;
+    return ERR_OK;
 }
 
 /* Writes the meta row in a synced transaction of its own. */
@@ -107,6 +148,22 @@ static int set_sync(struct journal *j, bool each_commit, struct failure *failure
 {
     int rc = mdb_env_set_flags(j->environment.lmdb, MDB_NOSYNC, each_commit ? 0 : 1);
     return rc ? environment_failure(failure, rc, "set the durability of", j->directory) : ERR_OK;
+}
+
+/* The synced commit of store_mark covers what a killed run has left unsynced. */
+static int begin_running(struct journal *j, struct failure *failure)
+{
+    enum mark mark = MARK_NONE;
+    int err = mark_read(j->directory, &mark, failure);
+    if (err == ERR_OK && j->durability == JOURNAL_PROCESS && mark != MARK_THIS_BOOT)
+        err = mark_write(j->directory, failure);
+    if (err == ERR_OK)
+        err = store_mark(j, false, failure);
+    if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
+        err = set_sync(j, false, failure);
+    else if (err == ERR_OK)
+        err = mark_remove(j->directory, failure);
+    return err;
 }
 
 static int init_locks(struct journal *j)
@@ -158,7 +215,7 @@ static void release(struct journal *j)
 /* What an open that failed has put into a directory that was empty. */
 static void remove_beginnings(const char *directory)
 {
-    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    static const char *const names[] = {DATA_NAME, "lock.mdb"};
     char path[4096];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (directory_path(directory, names[i], path, sizeof path))
@@ -173,16 +230,11 @@ static int start(struct journal *j, const struct journal_options *options, struc
         err = directory_lock(j->directory, false, &j->lock_fd, failure);
     if (err != ERR_OK)
         return err;
-    err = open_environment(j, failure);
-    if (err == ERR_OK) {
-        int dead = 0;
-        mdb_reader_check(j->environment.lmdb, &dead);
-        err = load(j, options->epoch, failure);
-    }
+    err = prepare(j, is_new, options->epoch, failure);
     if (err == ERR_OK)
-        err = store_mark(j, false, failure);
-    if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
-        err = set_sync(j, false, failure);
+        err = load(j, options->epoch, failure);
+    if (err == ERR_OK)
+        err = begin_running(j, failure);
     if (err == ERR_OK)
         space_open(j, options);
     if (err != ERR_OK && is_new) {
@@ -223,8 +275,9 @@ void journal_close(struct journal *j)
     if (j->environment.lmdb) {
         /* The mark goes to the disk after all that it vouches for: LMDB syncs the file before it
          * writes the page that makes a commit valid. If it fails, the next start knows. */
-        if (set_sync(j, true, NULL) == ERR_OK && mdb_env_sync(j->environment.lmdb, 1) == 0)
-            (void)store_mark(j, true, NULL);
+        if (set_sync(j, true, NULL) == ERR_OK && mdb_env_sync(j->environment.lmdb, 1) == 0 &&
+            store_mark(j, true, NULL) == ERR_OK && j->durability == JOURNAL_PROCESS)
+            (void)mark_remove(j->directory, NULL);
     }
     release(j);
 }

@@ -3,7 +3,8 @@
  * hold any mixture of old and new pages, and LMDB checks none: not the records',
  * not those of the tree, nor those of its free list. So everything is read and
  * held against each other (verify.c), and what is whole goes, entry by entry,
- * into a new file that takes the old one's place.
+ * into a new file that takes the old one's place. All that reads the old file is
+ * done by another process (apart.h).
  *
  * 1. Records are kept from oldest up to the last before the first that is
  *    damaged or missing. The state must not be ahead of that, nor damaged:
@@ -17,10 +18,10 @@
 #include "journal/environment.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <unistd.h>
 
-static const char new_name[] = "rebuild.mdb";
+#include "journal/apart.h"
+
 enum { COPY_BYTES = 16 << 20, COPY_ENTRIES = 65536, PATH_SIZE = 4096 };
 
 struct copy {
@@ -53,23 +54,28 @@ static int pace(struct copy *c, uint64_t size)
     return rc ? rc : mdb_txn_begin(c->to.lmdb, NULL, 0, &c->txn);
 }
 
+/* The way that verify has gone: in a torn tree a search may lead elsewhere than the walk. */
 static int copy_records(struct copy *c, MDB_cursor *cursor)
 {
-    uint8_t seq_key[SEQ_KEY_SIZE];
+    MDB_val key;
     MDB_val record;
-    seq_key_store(seq_key, c->meta.oldest);
-    MDB_val key = {sizeof seq_key, seq_key};
-    int rc = mdb_cursor_get(cursor, &key, &record, MDB_SET_KEY);
-    while (rc == 0 && seq_key_load(key.mv_data) <= c->meta.head) {
+    uint64_t next = c->meta.oldest;
+    int rc = 0;
+    while (next <= c->meta.head && (rc = mdb_cursor_get(cursor, &key, &record, MDB_NEXT)) == 0) {
+        uint64_t seq = key.mv_size == SEQ_KEY_SIZE ? seq_key_load(key.mv_data) : 0;
+        if (seq < next && next == c->meta.oldest)
+            continue; /* waits for its removal */
+        if (seq != next)
+            return MDB_CORRUPTED;
+        next++;
         rc = mdb_put(c->txn, c->to.journal, &key, &record, MDB_APPEND);
         if (rc == 0)
             rc = pace(c, record.mv_size);
         if (rc != 0)
             return rc;
         c->meta.bytes += record.mv_size;
-        rc = mdb_cursor_get(cursor, &key, &record, MDB_NEXT);
     }
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
 }
 
 static int copy_rows(struct copy *c, MDB_cursor *cursor)
@@ -123,6 +129,15 @@ static int copy_all(struct copy *c)
     return rc;
 }
 
+/* ---- in a process of its own ---- */
+
+struct rebuild {
+    const char *directory;
+    const char *path; /* of the new file */
+    uint64_t map_size;
+    uint64_t epoch;
+};
+
 /* Up to where the journal can be kept. */
 static int find_end(const struct environment *e, const char *directory, const struct meta *m,
                     uint64_t *ret_end, struct failure *failure)
@@ -137,19 +152,18 @@ static int find_end(const struct environment *e, const char *directory, const st
         (m->head > 0 && end < m->oldest))
         return failure_set(
             failure, ERR_CORRUPT,
-            "%s was damaged by a power loss in process mode: its records are whole "
-            "up to %llu, its state goes up to %llu and has %llu faults; restore a "
-            "backup",
-            directory, (unsigned long long)end,
+            "its records are whole up to %llu, its state goes up to %llu and has "
+            "%llu faults",
+            (unsigned long long)end,
             (unsigned long long)(f.row_newest > m->applied ? f.row_newest : m->applied),
             (unsigned long long)f.state_problems);
     *ret_end = end;
     return ERR_OK;
 }
 
-static int write_new(struct copy *c, const char *path, uint64_t map_size)
+static int write_new(struct copy *c, const struct rebuild *r)
 {
-    int err = environment_open(&c->to, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, map_size,
+    int err = environment_open(&c->to, r->path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, r->map_size,
                                c->failure);
     if (err != ERR_OK)
         return err;
@@ -167,39 +181,72 @@ static int write_new(struct copy *c, const char *path, uint64_t map_size)
     return err;
 }
 
-int journal_rebuild(struct environment *e, const char *directory, uint64_t map_size, uint64_t epoch,
-                    struct meta *m, struct failure *failure)
+static int check_and_copy(void *context, int channel, struct failure *failure)
 {
-    char path[PATH_SIZE];
-    char data_path[PATH_SIZE];
+    const struct rebuild *r = context;
+    struct environment e = {0};
+    struct meta m;
     uint64_t end = 0;
-    if (epoch == 0)
-        return failure_set(failure, ERR_INVALID, "a journal that lost its end needs a new epoch");
-    if (!directory_path(directory, new_name, path, sizeof path) ||
-        !directory_path(directory, "data.mdb", data_path, sizeof data_path))
-        return environment_failure(failure, ENAMETOOLONG, "rebuild the journal in", directory);
-    int err = find_end(e, directory, m, &end, failure);
+    (void)channel;
+    int err = environment_open(&e, r->directory, MDB_RDONLY | MDB_NOLOCK, r->map_size, failure);
     if (err != ERR_OK)
         return err;
-
-    struct copy c = {.from = e, .meta = *m, .directory = directory, .failure = failure};
-    c.meta.epoch = epoch != m->epoch ? epoch : epoch ^ 1;
-    c.meta.trimmed = m->oldest;
-    c.meta.head = end;
-    c.meta.bytes = 0;
-    (void)unlink(path); /* of a rebuild that was cut short */
-    err = write_new(&c, path, map_size);
-    if (err != ERR_OK) {
-        (void)unlink(path);
-        return err;
+    apart_guard(e.lmdb);
+    err = environment_load(&e, r->directory, &m, failure);
+    if (err == ERR_OK)
+        err = find_end(&e, r->directory, &m, &end, failure);
+    if (err == ERR_OK) {
+        struct copy c = {.from = &e, .meta = m, .directory = r->directory, .failure = failure};
+        c.meta.epoch = r->epoch != m.epoch ? r->epoch : r->epoch ^ 1;
+        c.meta.trimmed = m.oldest;
+        c.meta.head = end;
+        c.meta.bytes = 0;
+        c.meta.clean = false;
+        err = write_new(&c, r);
     }
-    environment_close(e);
-    if (rename(path, data_path) != 0)
-        return environment_failure(failure, errno, "replace", data_path);
-    err = directory_sync(directory, failure);
-    if (err == ERR_OK)
-        err = environment_open(e, directory, 0, map_size, failure);
-    if (err == ERR_OK)
-        err = environment_load(e, directory, m, failure);
+    environment_close(&e);
     return err;
+}
+
+/* ---- in the server's ---- */
+
+/* Whatever damage looks like to LMDB, the reader of the log has to know what to do. What has other
+ * causes (a full disk, no permission) is said as it is. */
+static int advise(int err, const char *why, const char *directory, struct failure *failure)
+{
+    switch (err) {
+    case ERR_NO_SPACE:
+    case ERR_ACCESS:
+    case ERR_NO_MEMORY:
+    case ERR_LIMIT:
+    case ERR_IO:
+        return failure_set(failure, err, "%s", why);
+    default:
+        return failure_set(failure, ERR_CORRUPT,
+                           "%.200s was damaged by a power loss in process mode (%.150s): restore a "
+                           "backup, or move the folder away to begin a new journal; vigil verify "
+                           "shows what it still holds",
+                           directory, why);
+    }
+}
+
+int journal_rebuild(const char *directory, uint64_t map_size, uint64_t epoch,
+                    struct failure *failure)
+{
+    char path[PATH_SIZE];
+    if (epoch == 0)
+        return failure_set(failure, ERR_INVALID, "a journal that lost its end needs a new epoch");
+    if (!directory_path(directory, DATA_NAME_NEW, path, sizeof path))
+        return environment_failure(failure, ENAMETOOLONG, "rebuild the journal in", directory);
+    struct rebuild r = {directory, path, map_size, epoch};
+    struct apart a = {
+        .work = check_and_copy, .context = &r, .bytes = directory_data_size(directory)};
+    struct failure end = {0};
+    bool died = false;
+    (void)unlink(path); /* of one that was cut short */
+    int err = apart_run(&a, &died, &end);
+    if (err == ERR_OK)
+        return directory_replace_data(directory, failure);
+    (void)unlink(path);
+    return advise(err, end.text, directory, failure);
 }

@@ -38,6 +38,12 @@ struct verification {
     struct verify_findings findings;
 };
 
+static void keep_so_far(struct verification *v)
+{
+    if (v->options->so_far)
+        *v->options->so_far = v->findings.report;
+}
+
 static void report_problem(struct verification *v, uint64_t seq, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -56,6 +62,7 @@ static void report_problem(struct verification *v, uint64_t seq, const char *for
 
 static void advance(struct verification *v)
 {
+    keep_so_far(v);
     if (++v->done % PROGRESS_EVERY == 0 && v->options->progress)
         v->options->progress(v->options->context, v->done, v->all);
 }
@@ -157,6 +164,7 @@ static int check_entry(struct verification *v, MDB_val key, MDB_val record, uint
     if (seq > *expected)
         report_missing(v, *expected, seq - 1);
     *expected = seq + 1;
+    v->findings.report.head = seq;
     if (seq <= v->meta.head)
         v->bytes += record.mv_size;
     v->findings.report.records += seq >= v->meta.oldest;
@@ -360,6 +368,7 @@ static int begin(struct verification *v)
     v->findings.report.epoch = v->meta.epoch;
     v->findings.report.oldest = v->meta.oldest;
     v->findings.report.applied = v->meta.applied;
+    keep_so_far(v);
     return ERR_OK;
 }
 
@@ -380,38 +389,5 @@ int verify_environment(const struct environment *e, const char *directory,
     key_table_free(&v.keys);
     if (err == ERR_OK)
         *ret_findings = v.findings;
-    return err;
-}
-
-int journal_verify(const char *directory,
-                   void (*problem)(void *context, uint64_t seq, const char *text),
-                   void (*progress)(void *context, uint64_t done, uint64_t all), void *context,
-                   struct journal_verify_report *ret_report, struct failure *failure)
-{
-    struct verify_options options = {problem, progress, context};
-    struct verify_findings findings;
-    struct environment e = {0};
-    struct meta m;
-    int lock_fd = -1;
-    bool is_new = false;
-    int err = directory_check(directory, &is_new, failure);
-    if (err == ERR_OK && is_new)
-        err = failure_set(failure, ERR_FOREIGN, "%s holds no journal", directory);
-    if (err == ERR_OK)
-        err = directory_lock(directory, true, &lock_fd, failure);
-    /* Our own lock keeps servers away, and LMDB's lock file could not be made on a read-only
-     * file system. */
-    if (err == ERR_OK)
-        err = environment_open(&e, directory, MDB_RDONLY | MDB_NOLOCK, MAP_SIZE_DEFAULT, failure);
-    if (err == ERR_OK)
-        err = environment_load(&e, directory, &m, failure);
-    if (err == ERR_NOT_FOUND)
-        err = failure_set(failure, ERR_FOREIGN, "%s holds no journal", directory);
-    if (err == ERR_OK)
-        err = verify_environment(&e, directory, &options, &findings, failure);
-    environment_close(&e);
-    directory_unlock(lock_fd);
-    if (err == ERR_OK)
-        *ret_report = findings.report;
     return err;
 }

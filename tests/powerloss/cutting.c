@@ -106,12 +106,9 @@ static void tally(struct worker *w, size_t cut, unsigned variant, const struct v
     s->report.images++;
     s->report.outcomes[v->outcome]++;
     if (v->outcome == OUTCOME_WRONG) {
-        s->report.gaps[v->gap]++;
-        if (v->gap == GAP_NONE || !w->c->tolerate_gaps) {
-            if (s->report.failures_count == 0)
-                keep_image(w);
-            add_failure(&s->report, text);
-        }
+        if (s->report.failures_count == 0)
+            keep_image(w);
+        add_failure(&s->report, text);
         s->stop = s->stop || w->c->stop_at_wrong;
     }
     pthread_mutex_unlock(&s->lock);

@@ -23,15 +23,13 @@ struct cutting {
     unsigned variants;
     unsigned workers;
     bool stop_at_wrong;
-    bool tolerate_gaps; /* they are counted, not told as failures */
-    const char *keep;   /* NULL, or where the first wrong image is left */
+    const char *keep; /* NULL, or where the first wrong image is left */
 };
 struct cut_report {
     size_t operations;
     size_t cuts;
     size_t images;
     size_t outcomes[OUTCOMES];
-    size_t gaps[GAPS];     /* of those that are wrong */
     size_t failures_count; /* of the texts that follow */
     char failures[CUT_FAILURES_MAX][1000];
 };

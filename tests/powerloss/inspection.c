@@ -82,12 +82,6 @@ struct inspection {
     struct failure failure;
 };
 
-/* What a fault is from now on known to come from, if there is one. */
-static void set_gap(struct inspection *i, enum gap gap)
-{
-    i->verdict->gap = gap;
-}
-
 static bool wrong(struct inspection *i, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -274,35 +268,34 @@ static bool open_again(struct inspection *i)
 
 static void refuse(struct inspection *i, int err)
 {
-    if (err == ERR_CORRUPT && strstr(i->failure.text, "backup") && !i->e->whole &&
-        i->e->acknowledged.kind) {
-        i->verdict->outcome = OUTCOME_REFUSED;
+    struct journal_verify_report report;
+    bool right = err == ERR_CORRUPT && strstr(i->failure.text, "backup") && !i->e->whole &&
+                 i->e->acknowledged.kind;
+    if (!right) {
+        wrong(i, "it does not open: %s", i->failure.text);
         return;
     }
-    if (!i->e->acknowledged.kind)
-        set_gap(i, GAP_HALF_MADE);
-    else if (!i->e->whole)
-        set_gap(i, GAP_NO_ADVICE);
-    wrong(i, "it does not open: %s", i->failure.text);
+    stand_at(i, "verifying what has been refused");
+    if (journal_verify(i->directory, NULL, NULL, NULL, &report, &i->failure) == ERR_OK &&
+        report.problems == 0)
+        wrong(i, "it does not open, but nothing is wrong with it: %s", i->failure.text);
+    else
+        i->verdict->outcome = OUTCOME_REFUSED;
 }
 
 static void run(struct inspection *i)
 {
-    bool lossy = !i->e->whole && i->e->acknowledged.kind;
     stand_at(i, "verifying it as it was left");
     if (i->e->whole && !verify(i, "as it was left"))
         return;
     stand_at(i, "opening it");
-    set_gap(i, lossy ? GAP_CRASH : GAP_NONE);
     int err = journal_open(&i->options, &i->j, &i->failure);
-    set_gap(i, GAP_NONE);
     if (err != ERR_OK) {
         refuse(i, err);
         return;
     }
     journal_status(i->j, &i->status);
     bool same_epoch = i->status.epoch == i->e->acknowledged.epoch;
-    set_gap(i, lossy && same_epoch ? GAP_TAKEN_FOR_CLEAN : GAP_NONE);
     stand_at(i, "reading what it serves");
     if (!check_promises(i) || !check_content(i))
         return;

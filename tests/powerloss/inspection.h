@@ -26,18 +26,8 @@ enum outcome {
     OUTCOME_WRONG,
     OUTCOMES,
 };
-/* What OUTCOME_WRONG is known to come from: faults that are to be mended. */
-enum gap {
-    GAP_NONE,
-    GAP_CRASH,           /* process mode: damage kills the process that opens the journal */
-    GAP_NO_ADVICE,       /* process mode: a refusal does not say what to do */
-    GAP_TAKEN_FOR_CLEAN, /* process mode: a damaged file says that the last stop was clean */
-    GAP_HALF_MADE,       /* a journal that was being made, with nothing in it, does not open */
-    GAPS,
-};
 struct verdict {
     enum outcome outcome;
-    enum gap gap;
     char text[800];
 };
 

@@ -3,12 +3,11 @@
  * server, write; what is left is opened and held against what was acknowledged.
  *
  *   power_loss [SCENARIO]... [--seed N] [--variants N] [--cuts N] [--cut N] [--jobs N]
- *              [--tolerate-gaps] [--keep FOLDER]
+ *              [--keep FOLDER]
  *
  *   --variants  pictures of the disk at each cut (3)
  *   --cuts      at most so many cuts a scenario, spread evenly; 0: all
  *   --cut       this one alone
- *   --tolerate-gaps  what is known to be wrong (enum gap) is counted, not failed
  *   --keep      leaves the first wrong picture in FOLDER, and each log beside it
  *
  * A failure names seed, scenario and cut, which bring it back (a server's scenario is
@@ -38,7 +37,6 @@ struct settings {
     bool has_cuts_max;
     size_t only_cut;
     unsigned jobs;
-    bool tolerate_gaps;
     const char *keep;
 };
 
@@ -97,17 +95,11 @@ static void keep_log(const struct settings *settings, const struct scenario *s,
 
 static void print_report(const struct scenario *s, const struct cut_report *r)
 {
-    static const char *const gaps[GAPS] = {"not explained", "opening it crashes",
-                                           "refused without advice", "taken for clean",
-                                           "half made, does not open"};
     const size_t *n = r->outcomes;
     printf("%s: %zu operations, %zu cuts, %zu pictures: %zu served, %zu in a new epoch, "
            "%zu refused, %zu wrong\n",
            s->name, r->operations, r->cuts, r->images, n[OUTCOME_SERVED], n[OUTCOME_RENEWED],
            n[OUTCOME_REFUSED], n[OUTCOME_WRONG]);
-    for (size_t i = 0; i < GAPS; i++)
-        if (r->gaps[i] > 0)
-            printf("%s: of these %s: %zu\n", s->name, gaps[i], r->gaps[i]);
     for (size_t i = 0; i < r->failures_count; i++)
         printf("%s: %s\n", s->name, r->failures[i]);
     fflush(stdout);
@@ -128,7 +120,6 @@ static struct cutting cutting_of(const struct settings *settings, const struct s
         .only_cut = settings->only_cut,
         .variants = settings->variants,
         .workers = settings->jobs,
-        .tolerate_gaps = settings->tolerate_gaps,
         .keep = settings->keep,
     };
 }
@@ -150,10 +141,9 @@ static bool run_segments(const struct settings *settings, const struct scenario 
     return cut_explains(run->log, run->root, error) || fail(s, error);
 }
 
-static bool is_fine(const struct settings *settings, const struct cut_report *r)
+static bool is_fine(const struct cut_report *r)
 {
-    size_t wrong = settings->tolerate_gaps ? r->gaps[GAP_NONE] : r->outcomes[OUTCOME_WRONG];
-    return wrong == 0 && r->images > 0;
+    return r->outcomes[OUTCOME_WRONG] == 0 && r->images > 0;
 }
 
 static bool cut_run(const struct settings *settings, const struct scenario *s,
@@ -165,10 +155,10 @@ static bool cut_run(const struct settings *settings, const struct scenario *s,
     bool usable = cut_everywhere(&c, &report);
     if (s->kind != OF_LIES) {
         print_report(s, &report);
-        return usable && is_fine(settings, &report);
+        return usable && is_fine(&report);
     }
     /* Here the test is tested. */
-    if (usable && report.gaps[GAP_NONE] > 0) {
+    if (usable && report.outcomes[OUTCOME_WRONG] > 0) {
         printf("%s: found out, by %zu pictures: %s\n", s->name, report.images, report.failures[0]);
         return true;
     }
@@ -187,8 +177,6 @@ static void add_report(struct cut_report *sum, const struct cut_report *r)
     sum->images += r->images;
     for (size_t i = 0; i < OUTCOMES; i++)
         sum->outcomes[i] += r->outcomes[i];
-    for (size_t i = 0; i < GAPS; i++)
-        sum->gaps[i] += r->gaps[i];
     for (size_t i = 0; i < r->failures_count && sum->failures_count < CUT_FAILURES_MAX; i++)
         memcpy(sum->failures[sum->failures_count++], r->failures[i], sizeof r->failures[i]);
 }
@@ -260,7 +248,7 @@ static bool cut_recoveries(const struct settings *settings, const struct scenari
     print_report(s, &sum);
     if (ok && done < RECOVERIES / 2)
         return fail(s, "too little could be recovered from");
-    return ok && is_fine(settings, &sum);
+    return ok && is_fine(&sum);
 }
 
 static bool run_scenario(const struct settings *settings, const struct scenario *s)
@@ -296,10 +284,6 @@ static bool take_option(struct settings *settings, int option, const char *text)
         settings->keep = text;
         return mkdir(text, 0700) == 0 || access(text, W_OK) == 0;
     }
-    if (option == 't') {
-        settings->tolerate_gaps = true;
-        return true;
-    }
     if (option == '?' || !read_number(text, option == 's' ? UINT64_MAX / 2000 : 100000000, &number))
         return false;
     switch (option) {
@@ -332,11 +316,13 @@ static bool is_wanted(const struct scenario *s, char **names, int count)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'}, {"variants", required_argument, NULL, 'v'},
-        {"cuts", required_argument, NULL, 'n'}, {"cut", required_argument, NULL, 'c'},
-        {"jobs", required_argument, NULL, 'j'}, {"tolerate-gaps", no_argument, NULL, 't'},
-        {"keep", required_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"variants", required_argument, NULL, 'v'},
+                                            {"cuts", required_argument, NULL, 'n'},
+                                            {"cut", required_argument, NULL, 'c'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"keep", required_argument, NULL, 'k'},
+                                            {NULL, 0, NULL, 0}};
     struct settings settings = {.seed = 1, .variants = 3, .jobs = 2};
     int option = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)

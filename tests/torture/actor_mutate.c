@@ -9,7 +9,7 @@ enum {
     VALUE_MAX = 20000,
     FILLING = 400000,
     BURST_MAX = 150,
-    TXN_KEYS_MAX = 4,
+    TXN_KEYS_MAX = 12,
     COUNTERS = 3,
     READ_KEYS = 3
 };
@@ -128,7 +128,7 @@ static int one_txn(struct actor *a)
     vigil_entry entry;
     size_t count = 1 + actor_draw(a, TXN_KEYS_MAX);
     for (size_t i = 0; i < count; i++)
-        snprintf(keys[i], sizeof keys[i], "%s/%zu", i % 2 ? "b" : "a", actor_draw(a, 2) + 2 * i);
+        snprintf(keys[i], sizeof keys[i], "%s/%zu", i % 3 ? "b" : "a", actor_draw(a, 2) + 2 * i);
     bool compares = actor_draw(a, 3) == 0 && vigil_get(a->v, keys[0], &entry) == VIGIL_OK;
     uint64_t compared = compares && entry.present ? entry.modified : 0;
     if (vigil_txn_new(&txn) != VIGIL_OK)
@@ -149,7 +149,7 @@ static int one_txn(struct actor *a)
             vigil_txn_delete(txn, keys[i]);
             continue;
         }
-        draw_value(a, id * 8 + i, &value);
+        draw_value(a, id * 16 + i, &value);
         history_value(&a->history, value.bytes, value.size);
         vigil_txn_put(txn, keys[i], value.bytes, value.size);
     }

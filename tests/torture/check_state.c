@@ -25,6 +25,7 @@ struct walk {
     size_t *entry_order; /* entries by seq */
     size_t *digest_order;
     size_t next_entry, next_digest;
+    const struct operation **told; /* [seq]: who was told a version with it, or NULL */
 };
 
 static const struct evidence *sorted; /* qsort has no context: one check at a time */
@@ -69,6 +70,13 @@ static void open_walk(struct walk *w, const struct check *c)
         w->entry_order[i] = i;
     for (size_t i = 0; i < e->digests.count; i++)
         w->digest_order[i] = i;
+    w->told = allocated(c->head + 1, sizeof *w->told);
+    for (size_t i = 0; i < e->operations.count; i++) {
+        const struct operation *o = &e->operations.items[i];
+        bool one_key = o->kind == OPERATION_PUT || o->kind == OPERATION_INCR;
+        if (one_key && o->error == 0 && o->seq <= c->head)
+            w->told[o->seq] = o;
+    }
     sorted = e;
     qsort(w->entry_order, e->entries.count, sizeof *w->entry_order, compare_entries);
     qsort(w->digest_order, e->digests.count, sizeof *w->digest_order, compare_digests);
@@ -82,6 +90,7 @@ static void close_walk(struct walk *w)
     free(w->matches);
     free(w->entry_order);
     free(w->digest_order);
+    free(w->told);
 }
 
 /* Adds (or with sign -1 takes away) what key is now to the digests that it belongs to. */
@@ -116,6 +125,19 @@ static void apply(struct walk *w, const struct check *c, const struct seen_recor
         k->mark = changes[i].mark;
         count_key(w, c, changes[i].key, 1);
     }
+}
+
+static void check_version(struct check *c, const struct walk *w, uint64_t seq)
+{
+    const struct operation *o = w->told[seq];
+    if (!o || w->keys[o->key].modified != seq)
+        return;
+    checked(c, PROPERTY_SERIAL);
+    if (o->version != w->keys[o->key].version)
+        accuse(c, PROPERTY_SERIAL,
+               "%s: told version %" PRIu64 " of %s at %" PRIu64 ", which is %" PRIu64,
+               source_name(c, o->source), o->version, key_name(c, o->key), seq,
+               w->keys[o->key].version);
 }
 
 static void check_entry(struct check *c, const struct walk *w, const struct entry_claim *claim)
@@ -188,6 +210,7 @@ void check_state(struct check *c)
     for (uint64_t seq = 1; seq <= c->head; seq++) {
         if (c->records[seq])
             apply(&w, c, c->records[seq]);
+        check_version(c, &w, seq);
         check_claims_at(c, &w, seq);
     }
     size_t left = c->e->entries.count - w.next_entry + c->e->digests.count - w.next_digest;

@@ -153,6 +153,7 @@ static const struct violation violations[] = {
     {PROPERTY_SERIAL, CLIENT, "del a/x v13", "del a/x v11"},
     {PROPERTY_SERIAL, CLIENT, "txn 1 b/y 2 2", "txn 1 b/y 1 2"},
     {PROPERTY_SERIAL, CLIENT, "R 6 120 0 6 3 0", "R 6 120 0 6 1 0"},
+    {PROPERTY_SERIAL, CLIENT, "R 4 80 0 4 0 1", "R 4 80 0 4 0 2"},
     {PROPERTY_SERIAL, CLIENT, "R 8 160 9 3", "R 8 160 9 2"},
     {PROPERTY_SERIAL, JOURNAL, "a/x 1 13", "a/x 0 13"},
     {PROPERTY_SERIAL, JOURNAL, "J 6 105", "J 6 99"},

@@ -11,14 +11,15 @@
 #   --keep        the folder of each round, also where nothing was found
 #   --verbose     show each round's plan
 #
-# Uses the release build and makes it if needed. A failure prints its round's seed and how to run that
-# round again: the same plan; what processes make of it in time differs. Exit: 0 nothing was found, 1 something
-# was, 2 usage.
+# Uses the release build and makes it if needed (BUILD=FOLDER: another build, as it is). A failure
+# prints its round's seed and how to run that round again: the same plan; what processes make of it
+# in time differs. Its folder with all histories is kept. Exit: 0 nothing was found, 1 something was,
+# 2 usage, 130 interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
-    sed -n '2,17s/^# \{0,1\}//p' "$0"
+    sed -n '2,18s/^# \{0,1\}//p' "$0"
 }
 
 seconds=120

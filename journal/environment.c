@@ -1,5 +1,5 @@
 /*
- * environment.c - LMDB's environment and the four databases in it, and what its
+ * environment.c - LMDB's environment and the five databases in it, and what its
  * return codes mean to us.
  *
  * MDB_NOTLS: a reader belongs to its handle, not to its thread, so that the
@@ -17,7 +17,7 @@
 #include "protocol/record.h"
 
 static const char meta_key[] = "vigil";
-enum { DATABASES_MAX = 4, FILE_MODE = 0600 };
+enum { DATABASES_MAX = 5, FILE_MODE = 0600 };
 
 static const uint64_t gib = UINT64_C(1) << 30;
 
@@ -199,7 +199,32 @@ static int open_contents(struct environment *e, MDB_txn *txn, unsigned flags)
         rc = mdb_dbi_open(txn, "state", flags, &e->state);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "tombstones", flags, &e->tombstones);
+    if (rc == 0) {
+        rc = mdb_dbi_open(txn, "sessions", flags, &e->sessions);
+        e->has_sessions = rc == 0;
+        if (rc == MDB_NOTFOUND)
+            rc = 0;
+    }
     return rc;
+}
+
+int environment_add_sessions(struct environment *e, const char *directory, struct failure *failure)
+{
+    MDB_txn *txn = NULL;
+    if (e->has_sessions)
+        return ERR_OK;
+    int rc = mdb_txn_begin(e->lmdb, NULL, 0, &txn);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "sessions", MDB_CREATE, &e->sessions);
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+        txn = NULL;
+    }
+    mdb_txn_abort(txn);
+    if (rc != 0)
+        return environment_failure(failure, rc, "add sessions to", directory);
+    e->has_sessions = true;
+    return ERR_OK;
 }
 
 int environment_load(struct environment *e, const char *directory, struct meta *ret_meta,

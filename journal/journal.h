@@ -5,6 +5,7 @@
  *   journal     big-endian seq -> record (protocol/record.h)
  *   state       key -> row: what the key was at its last checkpoint
  *   tombstones  big-endian seq and key -> nothing, for rows of deleted keys
+ *   sessions    big-endian id -> what the caller keeps of a session
  *   meta        format, epoch, applied, oldest, durability, boot id, clean mark
  *
  * Invariants:
@@ -95,6 +96,9 @@ int journal_batch_append(struct journal *j, struct bytes record, struct failure 
 int journal_batch_put_row(struct journal *j, struct bytes key, const struct state_row *row,
                           struct failure *failure);
 int journal_batch_set_applied(struct journal *j, uint64_t applied, struct failure *failure);
+/* What is kept of a session; an empty row: nothing any more. */
+int journal_batch_put_session(struct journal *j, uint64_t session, struct bytes row,
+                              struct failure *failure);
 /* Moves oldest towards target (0: none) and towards what retention no longer
  * keeps, not past applied and never past head, and removes at most records_max
  * records and as many tombstones from the file. oldest itself moves at once
@@ -144,6 +148,11 @@ int journal_reader_rows(struct journal_reader *r, struct bytes prefix, struct by
 int journal_reader_next_row(struct journal_reader *r, struct bytes *ret_key,
                             struct state_row *ret_row, struct failure *failure);
 
+/* Walks the sessions: the first with an id from first on, or ERR_NOT_FOUND. With ERR_CORRUPT the
+ * row is damaged, and *ret_session is set all the same, so that the walk can go on behind it. */
+int journal_reader_session(struct journal_reader *r, uint64_t first, uint64_t *ret_session,
+                           struct bytes *ret_row, struct failure *failure);
+
 /* ---- offline ---- */
 
 struct journal_verify_report {
@@ -154,6 +163,7 @@ struct journal_verify_report {
     uint64_t records;
     uint64_t changes;
     uint64_t keys; /* live */
+    uint64_t sessions;
     uint64_t problems;
 };
 /* Reads the whole directory without a server: each record's CRC, the seq chain,

@@ -113,6 +113,8 @@ static int load(struct journal *j, uint64_t epoch, struct failure *failure)
             err = open_and_load(j, &m, failure);
     }
     if (err == ERR_OK)
+        err = environment_add_sessions(&j->environment, j->directory, failure);
+    if (err == ERR_OK)
         err = read_position(j, &m, failure);
     if (err != ERR_OK)
         return err;

@@ -21,11 +21,13 @@ struct journal_reader {
     MDB_txn *txn;
     MDB_cursor *records;
     MDB_cursor *rows;
+    MDB_cursor *sessions;
     struct journal_view view;
     bool open;
     bool seek_due;        /* records does not stand before next_seq */
     bool records_renewed; /* the cursors belong to this view */
     bool rows_renewed;
+    bool sessions_renewed;
     uint64_t next_seq; /* 0: no seek yet */
     bool row_waits;    /* rows stands at a row that was not handed out yet */
     size_t prefix_size;
@@ -41,9 +43,11 @@ void reader_detach(struct journal_reader *r)
 {
     mdb_cursor_close(r->records);
     mdb_cursor_close(r->rows);
+    mdb_cursor_close(r->sessions);
     mdb_txn_abort(r->txn);
     r->records = NULL;
     r->rows = NULL;
+    r->sessions = NULL;
     r->txn = NULL;
 }
 
@@ -131,6 +135,7 @@ int journal_reader_begin(struct journal_reader *r, struct journal_view *ret_view
     r->open = true;
     r->records_renewed = false;
     r->rows_renewed = false;
+    r->sessions_renewed = false;
     r->next_seq = 0;
     r->row_waits = false;
     *ret_view = r->view;
@@ -312,5 +317,33 @@ int journal_reader_next_row(struct journal_reader *r, struct bytes *ret_key,
     r->row_waits = rc == 0;
     if (rc != 0 && rc != MDB_NOTFOUND)
         return read_failure(r, rc, failure);
+    return ERR_OK;
+}
+
+int journal_reader_session(struct journal_reader *r, uint64_t first, uint64_t *ret_session,
+                           struct bytes *ret_row, struct failure *failure)
+{
+    if (!r->open)
+        return not_open(failure);
+    int rc = renew_cursor(r, r->journal->environment.sessions, &r->sessions, &r->sessions_renewed);
+    if (rc != 0)
+        return read_failure(r, rc, failure);
+    uint8_t id_key[SEQ_KEY_SIZE];
+    seq_key_store(id_key, first);
+    MDB_val key = {sizeof id_key, id_key};
+    MDB_val stored;
+    rc = mdb_cursor_get(r->sessions, &key, &stored, MDB_SET_RANGE);
+    if (rc == MDB_NOTFOUND)
+        return failure_set(failure, ERR_NOT_FOUND, "no further session");
+    if (rc != 0)
+        return read_failure(r, rc, failure);
+    uint64_t session = key.mv_size == SEQ_KEY_SIZE ? seq_key_load(key.mv_data) : UINT64_MAX;
+    struct bytes row;
+    int err = session_decode(stored_bytes(key), stored_bytes(stored), &session, &row);
+    *ret_session = session;
+    if (err != ERR_OK)
+        return failure_set(failure, err, "the row of session %016llx is damaged",
+                           (unsigned long long)session);
+    *ret_row = row;
     return ERR_OK;
 }

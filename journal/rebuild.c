@@ -107,6 +107,8 @@ static int with_cursor(struct copy *c, MDB_dbi database,
     return rc;
 }
 
+/* Not the sessions: they may know outcomes of records that are lost. A client is told that its
+ * session is unknown. */
 static int copy_all(struct copy *c)
 {
     int rc = mdb_txn_begin(c->from->lmdb, NULL, MDB_RDONLY, &c->source);

@@ -299,6 +299,7 @@ int space_begin(struct journal *j, uint64_t bytes, struct failure *failure)
     s->run_pages = 0;
     s->run_size = 0;
     s->row_pages = UINT64_MAX;
+    s->session_pages = UINT64_MAX;
     s->granted = 0;
     return grant(j, fixed + 2 * bytes, failure);
 }
@@ -368,23 +369,34 @@ int space_charge_item(struct journal *j, uint64_t size, struct failure *failure)
     return err ? err : charge(j, (uint64_t)64, failure);
 }
 
-int space_charge_row(struct journal *j, uint64_t size, struct failure *failure)
+/* An item of so many bytes, anywhere in the tree of database. */
+static int charge_tree(struct journal *j, MDB_dbi database, uint64_t *tree_pages, uint64_t size,
+                       struct failure *failure)
 {
-    struct space *s = &j->space;
     uint64_t page = j->environment.page_size;
-    if (s->row_pages == UINT64_MAX) {
+    if (*tree_pages == UINT64_MAX) {
         /* However many rows there are, a page is copied once, and splits once before what is
          * added fills its halves again. */
         MDB_stat stat;
-        if (mdb_stat(j->txn, j->environment.state, &stat) != 0)
+        if (mdb_stat(j->txn, database, &stat) != 0)
             return failure_set(failure, ERR_IO, "cannot read the state in %s", j->directory);
-        s->row_pages = 2 * (stat.ms_leaf_pages + stat.ms_branch_pages) + 16;
+        *tree_pages = 2 * (stat.ms_leaf_pages + stat.ms_branch_pages) + 16;
     }
-    uint64_t pages = s->row_pages < PAGES_PER_ROW ? s->row_pages : PAGES_PER_ROW;
-    s->row_pages -= pages;
+    uint64_t pages = *tree_pages < PAGES_PER_ROW ? *tree_pages : PAGES_PER_ROW;
+    *tree_pages -= pages;
     int err = overflows(j, size) ? charge_overflow(j, size, failure) : ERR_OK;
     uint64_t node = overflows(j, size) ? LIMIT_KEY_SIZE : size;
     return err ? err : charge(j, pages * page + 4 * (node + NODE_HEADER), failure);
+}
+
+int space_charge_row(struct journal *j, uint64_t size, struct failure *failure)
+{
+    return charge_tree(j, j->environment.state, &j->space.row_pages, size, failure);
+}
+
+int space_charge_session(struct journal *j, uint64_t size, struct failure *failure)
+{
+    return charge_tree(j, j->environment.sessions, &j->space.session_pages, size, failure);
 }
 
 int space_charge_removal(struct journal *j, uint64_t size, struct failure *failure)

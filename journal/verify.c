@@ -1,6 +1,6 @@
 /*
  * verify.c - reads a whole journal and holds its parts against each other:
- * records first, in order, then rows, then tombstones.
+ * records first, in order, then rows, then tombstones, then sessions.
  *
  * 1. A fault is reported and passed over; only what cannot be read at all ends
  *    it. What follows from a fault that was reported (a change whose predecessor
@@ -345,6 +345,32 @@ static int check_rows(struct verification *v)
     return ERR_OK;
 }
 
+/* ---- sessions ---- */
+
+static int check_sessions(struct verification *v)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key;
+    MDB_val stored;
+    if (!v->e->has_sessions)
+        return ERR_OK;
+    int rc = mdb_cursor_open(v->txn, v->e->sessions, &cursor);
+    if (rc != 0)
+        return read_failure(v, rc);
+    while ((rc = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT)) == 0) {
+        uint64_t session = 0;
+        struct bytes row;
+        if (session_decode(stored_bytes(key), stored_bytes(stored), &session, &row) != ERR_OK)
+            report_problem(v, 0, "the row of a session is damaged: it will not be known");
+        v->findings.report.sessions++;
+        advance(v);
+    }
+    mdb_cursor_close(cursor);
+    if (rc != MDB_NOTFOUND)
+        report_problem(v, 0, "the sessions cannot be read to their end: %s", mdb_strerror(rc));
+    return ERR_OK;
+}
+
 /* ---- the whole ---- */
 
 static uint64_t entries_of(const struct verification *v, MDB_dbi database)
@@ -364,7 +390,8 @@ static int begin(struct verification *v)
     rc = environment_last_seq(v->e, v->txn, &v->head);
     if (rc != 0)
         v->head = v->meta.head; /* the walk will say what is wrong */
-    v->all = entries_of(v, v->e->journal) + entries_of(v, v->e->state);
+    v->all = entries_of(v, v->e->journal) + entries_of(v, v->e->state) +
+             (v->e->has_sessions ? entries_of(v, v->e->sessions) : 0);
     v->findings.report.epoch = v->meta.epoch;
     v->findings.report.oldest = v->meta.oldest;
     v->findings.report.applied = v->meta.applied;
@@ -383,6 +410,8 @@ int verify_environment(const struct environment *e, const char *directory,
         err = check_records(&v);
     if (err == ERR_OK)
         err = check_rows(&v);
+    if (err == ERR_OK)
+        err = check_sessions(&v);
     if (err == ERR_OK && options->progress)
         options->progress(options->context, v.done, v.done);
     mdb_txn_abort(v.txn);

@@ -48,6 +48,10 @@ int request_reply_end(struct core *core, struct request *q, size_t begin)
     struct wire_buffer *replies = &core->batch.replies;
     if (replies->failed)
         return ERR_NO_MEMORY;
+    if (q->is_numbered && replies->size - begin > REPLY_HEADER_SIZE + LIMIT_SESSION_RESULT)
+        return request_fail(q, ERR_TOO_LARGE,
+                            "the reply does not fit: within a session it may have %u bytes",
+                            LIMIT_SESSION_RESULT);
     if (replies->size - begin > q->budget)
         return request_fail(q, ERR_TOO_LARGE,
                             "the reply of %zu bytes does not fit: a message's replies may have %u, "
@@ -55,6 +59,15 @@ int request_reply_end(struct core *core, struct request *q, size_t begin)
                             replies->size - begin, LIMIT_REPLY_SIZE, q->budget);
     message_part_end(replies, begin);
     return ERR_OK;
+}
+
+struct bytes request_reply_kept(const struct core *core, const struct request *q, size_t begin)
+{
+    const struct wire_buffer *replies = &core->batch.replies;
+    size_t body = begin + REPLY_HEADER_SIZE;
+    if (!q->is_numbered)
+        return (struct bytes){NULL, 0};
+    return (struct bytes){replies->data + body, replies->size - body};
 }
 
 int request_check_key(struct request *q, const char *what, struct bytes key)
@@ -186,6 +199,8 @@ static const struct op_entry ops[] = {
     [OP_STREAM_RENEW] = {apply_stream_renew, 0},
     [OP_STREAM_CLOSE] = {apply_stream_close, 0},
     [OP_COMPACT] = {apply_compact, 0},
+    [OP_SESSION_OPEN] = {apply_session_open, 0},
+    [OP_SESSION_CLOSE] = {apply_session_close, 0},
 };
 
 static int dispatch(struct core *core, struct request *q)
@@ -200,9 +215,6 @@ static int dispatch(struct core *core, struct request *q)
     if ((q->header.flags & ~ops[op].flags) != 0)
         return request_fail(q, ERR_MALFORMED, "malformed request: '%s' has no flag 0x%02x", name,
                             (unsigned)(q->header.flags & ~ops[op].flags));
-    /* Here a mutation of a session meets its window (exactly once): a number that was served gets
-     * the first outcome again, one below the window OUTCOME_UNKNOWN. As yet the record only carries
-     * session and number. */
     int err = ops[op].apply(core, q);
     if (err == ERR_MALFORMED && q->text[0] == '\0')
         (void)request_fail(q, err, "malformed request: the body of '%s' is cut off or too long",

@@ -21,7 +21,8 @@ enum {
     /* A reply that says no more than its code's sentence. */
     REPLY_ERROR_SIZE = REPLY_HEADER_SIZE + 2 + 62,
     BUFFER_KEEP_BYTES = LIMIT_BATCH_BYTES + (2 << 20), /* stays allocated from batch to batch */
-    ARRAY_KEEP = 65536
+    ARRAY_KEEP = 65536,
+    EXPIRE_PER_BATCH = 256 /* sessions */
 };
 
 /* Room for size more bytes without a further allocation. */
@@ -53,9 +54,10 @@ static int reserve_message(struct batch *b)
 int batch_init(struct core *core)
 {
     struct batch *b = &core->batch;
-    /* A record takes less than twice the bytes of the request that it came in. */
-    wire_buffer_init(&b->records,
-                     LIMIT_BATCH_BYTES + 2 * (size_t)core->limits.message_size_max + (1 << 20));
+    /* A record takes less than twice the bytes of the request that it came in, and keeps at most
+     * the bytes of its reply. */
+    wire_buffer_init(&b->records, LIMIT_BATCH_BYTES + LIMIT_REPLY_SIZE +
+                                      2 * (size_t)core->limits.message_size_max + (1 << 20));
     wire_buffer_init(&b->replies, 2 * LIMIT_BATCH_BYTES + LIMIT_REPLY_SIZE);
     wire_buffer_init(&b->peers, (size_t)(LIMIT_BATCH_REQUESTS + 2) * PEER_SIZE_MAX);
     b->is_published = true;
@@ -129,6 +131,8 @@ void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms)
     b->key_hash_count = 0;
     b->place_count = 0;
     make_reply_header(core);
+    session_take_back(&core->sessions);
+    session_expire(&core->sessions, core->now_ms, core->limits.session_idle_ms, EXPIRE_PER_BATCH);
     checkpoint_take_back(&core->checkpoint);
     checkpoint_free_some(&core->checkpoint);
 }
@@ -143,6 +147,11 @@ bool core_batch_full(const struct core *core)
 size_t core_batch_record_count(const struct core *core)
 {
     return core->batch.record_count;
+}
+
+bool core_batch_is_durable_work(const struct core *core)
+{
+    return core->batch.record_count > 0 || core->sessions.touched_rows > 0;
 }
 
 struct bytes core_batch_record_at(const struct core *core, size_t i)
@@ -216,6 +225,8 @@ static int apply_next(struct core *core, struct request *q, struct wire_reader *
     struct wire_buffer *replies = &core->batch.replies;
     const uint8_t *part = r->at;
     int err = request_read(r, &q->header, &q->body);
+    if (!err && exactly_once_applies(q))
+        return exactly_once_apply(core, q, abort_it, ret_status);
     if (err || abort_it) {
         /* check_message has seen that the header is there. */
         *ret_status = (uint16_t)(err ? err : ERR_ABORTED);
@@ -235,8 +246,8 @@ static int apply_all(struct core *core, struct bytes peer, struct bytes message,
     struct wire_reader r = wire_reader_of(message.data + header_size, message.size - header_size);
     bool abort_rest = false;
     struct request q;
-    q.session = h->session;
     q.peer = peer;
+    exactly_once_begin(core, &q, h);
     for (uint16_t i = 0; i < h->count; i++) {
         uint16_t status;
         /* The requests that follow need room for their replies, too. */
@@ -331,6 +342,7 @@ void core_batch_commit(struct core *core)
     }
     undo_forget(&core->undo);
     lease_commit(&core->leases);
+    session_batch_commit(&core->sessions);
     b->is_open = false;
     b->is_published = b->record_count == 0;
     core_checkpoint_confirm(core);
@@ -385,6 +397,7 @@ void core_batch_abort(struct core *core, int code, const char *text)
     struct batch *b = &core->batch;
     assert(b->is_open);
     undo_rollback(&core->undo, core->active);
+    session_batch_abort(&core->sessions);
     lease_abort(&core->leases, core->head);
     checkpoint_take_back(&core->checkpoint);
     core->compact_target = b->compact_target > core->oldest ? b->compact_target : 0;

@@ -85,12 +85,12 @@ bool checkpoint_next(struct checkpoint *c, struct overlay_entry **ret_entry)
     return true;
 }
 
-bool checkpoint_confirm(struct checkpoint *c)
+bool checkpoint_confirm(struct checkpoint *c, bool all_else)
 {
     if (!c->frozen)
         return false;
     c->confirmed = c->written;
-    if (c->confirmed < c->frozen->count)
+    if (c->confirmed < c->frozen->count || !all_else)
         return false;
     c->retired = c->frozen;
     c->frozen = NULL;

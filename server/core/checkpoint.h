@@ -30,8 +30,9 @@ struct checkpoint {
 void checkpoint_freeze(struct checkpoint *c, struct overlay *frozen, uint64_t seq);
 /* The next row in key order; false when all are written. */
 bool checkpoint_next(struct checkpoint *c, struct overlay_entry **ret_entry);
-/* What was written is durable. True when that was the last of it; frozen is then retired. */
-bool checkpoint_confirm(struct checkpoint *c);
+/* What was written is durable. True when that was the last of it, and all else that the checkpoint
+ * needs is durable, too; frozen is then retired. */
+bool checkpoint_confirm(struct checkpoint *c, bool all_else);
 /* It is not. */
 void checkpoint_take_back(struct checkpoint *c);
 /* Frees a bounded part of what is retired. */

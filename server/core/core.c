@@ -27,6 +27,8 @@ static struct core_limits limits_with_defaults(const struct core_limits *given)
     l.streams_max = limit_or(l.streams_max, LIMIT_STREAMS);
     l.streams_per_peer_max = limit_or(l.streams_per_peer_max, LIMIT_STREAMS_PER_PEER);
     l.peers_max = limit_or(l.peers_max, LIMIT_PEERS);
+    l.sessions_max = limit_or(l.sessions_max, LIMIT_SESSIONS);
+    l.session_idle_ms = l.session_idle_ms ? l.session_idle_ms : SESSION_IDLE_S * UINT64_C(1000);
     l.checkpoint_keys = limit_or(l.checkpoint_keys, CHECKPOINT_KEYS);
     l.checkpoint_bytes = l.checkpoint_bytes ? l.checkpoint_bytes : CHECKPOINT_BYTES;
     l.checkpoint_records = l.checkpoint_records ? l.checkpoint_records : CHECKPOINT_RECORDS;
@@ -69,6 +71,8 @@ static int make_parts(struct core *core)
     core->checkpoint.random = random.sorting;
     undo_init(&core->undo);
     wire_buffer_init(&core->status, STATUS_SIZE_MAX);
+    core->sessions.seed = core->seed;
+    wire_buffer_init(&core->session_row, SESSION_ROW_SIZE_MAX);
     publisher_init(core);
     lease_table_init(&core->leases, &core->seed, &core->streams, core->limits.peers_max,
                      core->limits.streams_per_peer_max);
@@ -117,6 +121,8 @@ void core_free(struct core *core)
     while (stream_table_take_subscribed(&core->streams))
         continue;
     lease_table_free(&core->leases);
+    session_table_free(&core->sessions);
+    wire_buffer_free(&core->session_row);
     publisher_free(&core->publisher);
     stream_table_free(&core->streams);
     free(core);
@@ -155,7 +161,7 @@ int core_restore(struct core *core, struct bytes record)
             return err;
     }
     core->restored = h.seq;
-    return ERR_OK;
+    return exactly_once_restore(core, &h, record.data);
 }
 
 void core_on_status(struct core *core, void (*status)(void *context, struct wire_buffer *map),
@@ -188,6 +194,9 @@ void core_figures(const struct core *core, struct core_figures *ret_figures)
         .peers = core->leases.peers.count,
         .overlay_keys = core->active->count + (frozen ? frozen->count : 0),
         .overlay_bytes = core->active->bytes + (frozen ? frozen->bytes : 0),
+        .sessions = session_table_count(&core->sessions),
+        .session_replies = core->sessions.outcomes,
+        .session_bytes = core->sessions.bytes,
         .requests = core->requests,
         .mutations = core->mutations,
         .records_published = core->records_published,
@@ -212,6 +221,7 @@ void core_freeze_if_due(struct core *core)
     if (overlay_new(expected < ACTIVE_EXPECTED_MAX ? expected : ACTIVE_EXPECTED_MAX, &fresh))
         return; /* tried again after the next batch */
     checkpoint_freeze(&core->checkpoint, core->active, core->head);
+    session_mark_due(&core->sessions);
     core->active = fresh;
     core->checkpoint_wanted = false;
 }
@@ -233,19 +243,22 @@ int core_checkpoint_slice(struct core *core, uint32_t rows_max,
         if (err)
             return err;
     }
-    *ret_applied = c->frozen && c->written == c->frozen->count ? c->seq : 0;
+    bool is_last = c->frozen && c->written == c->frozen->count &&
+                   core->sessions.due == core->sessions.due_written;
+    *ret_applied = is_last ? c->seq : 0;
     return ERR_OK;
 }
 
 size_t core_checkpoint_pending(const struct core *core)
 {
     const struct checkpoint *c = &core->checkpoint;
-    return c->frozen ? c->frozen->count - c->confirmed : 0;
+    return c->frozen ? c->frozen->count - c->confirmed + core->sessions.due : 0;
 }
 
 void core_checkpoint_confirm(struct core *core)
 {
-    if (checkpoint_confirm(&core->checkpoint))
+    session_confirm(&core->sessions);
+    if (checkpoint_confirm(&core->checkpoint, core->sessions.due == 0))
         core->applied = core->checkpoint.seq;
 }
 

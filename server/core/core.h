@@ -30,7 +30,7 @@ struct core_source {
     /* The checkpointed row of a key: ERR_OK, ERR_NOT_FOUND, or an error that the
      * request then gets. The value stays valid until the next call. */
     int (*state_get)(void *context, struct bytes key, struct state_row *ret_row);
-    /* Fills size bytes with unpredictable ones (topics). */
+    /* Fills size bytes with unpredictable ones (topics, sessions). */
     void (*random)(void *context, uint8_t *out, size_t size);
 };
 
@@ -41,6 +41,8 @@ struct core_limits {
     uint32_t streams_max;
     uint32_t streams_per_peer_max;
     uint32_t peers_max;
+    uint32_t sessions_max;
+    uint64_t session_idle_ms;
     /* When the overlay is frozen and written to the state. */
     uint32_t checkpoint_keys;    /* default 65536 */
     uint64_t checkpoint_bytes;   /* of keys and values; default 32 MiB */
@@ -69,6 +71,9 @@ void core_free(struct core *core);
  * is taken: hand over the one at head, too, so that time does not fall. ERR_OK, ERR_NO_MEMORY,
  * ERR_CORRUPT, ERR_FOREIGN, or state_get's error. */
 int core_restore(struct core *core, struct bytes record);
+/* Before all records: a session's row. ERR_OK, ERR_NO_MEMORY, ERR_CORRUPT (the session then stays
+ * unknown). */
+int core_restore_session(struct core *core, uint64_t session, struct bytes row);
 
 /* ---- a batch ---- */
 
@@ -82,6 +87,9 @@ int core_request(struct core *core, struct bytes peer, struct bytes message);
 /* True when the batch should take no more. */
 bool core_batch_full(const struct core *core);
 size_t core_batch_record_count(const struct core *core);
+/* Whether there is anything in it that must be durable before it is committed: records, or rows of
+ * sessions. */
+bool core_batch_is_durable_work(const struct core *core);
 /* Valid until the next core_request or core_batch_begin. */
 struct bytes core_batch_record_at(const struct core *core, size_t i);
 size_t core_batch_record_bytes(const struct core *core);
@@ -109,6 +117,19 @@ void core_subscribed(struct core *core, struct bytes topic);
  * wants to be called again. */
 uint32_t core_tick(struct core *core, uint64_t now_ms, core_emit *emit, void *context);
 
+/* ---- sessions ---- */
+
+/* Rows of sessions that go with this batch: all that it opened or closed, and of the others whose
+ * row is out of date at most others_max. An empty row: delete it. Before core_checkpoint_slice of
+ * the same batch, which needs them. Progress and repetition as there. */
+int core_session_rows(struct core *core, uint32_t others_max,
+                      int (*put)(void *context, uint64_t session, struct bytes row), void *context);
+/* Sessions whose row is out of date; of them, those that have expired, whose row is to be deleted. */
+size_t core_sessions_unwritten(const struct core *core);
+size_t core_sessions_gone(const struct core *core);
+/* About how many bytes core_session_rows would put. */
+uint64_t core_session_row_bytes(const struct core *core, uint32_t others_max);
+
 /* ---- checkpoint and compaction ---- */
 
 /* Rows to write with this batch, at most rows_max: calls put for each. Progress counts at
@@ -122,7 +143,7 @@ int core_checkpoint_slice(struct core *core, uint32_t rows_max,
                           void *context, uint64_t *ret_applied);
 /* Outside of a batch: the rows of the last slice are durable. */
 void core_checkpoint_confirm(struct core *core);
-/* Rows waiting in a frozen overlay (0: no checkpoint under way). */
+/* Rows waiting in a frozen overlay, and of sessions for it (0: no checkpoint under way). */
 size_t core_checkpoint_pending(const struct core *core);
 /* Starts one now, if anything changed since the last (clean stop, compaction that is blocked). */
 void core_checkpoint_start(struct core *core);
@@ -135,6 +156,7 @@ void core_set_oldest(struct core *core, uint64_t oldest);
 struct core_figures {
     uint64_t head, oldest, applied;
     uint64_t streams, peers, overlay_keys, overlay_bytes;
+    uint64_t sessions, session_replies, session_bytes;
     uint64_t requests, mutations, records_published, stream_messages, bookmarks;
 };
 void core_figures(const struct core *core, struct core_figures *ret_figures);

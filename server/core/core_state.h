@@ -6,13 +6,16 @@
  *   batch.c        a batch: begin, messages, replies, commit, abort
  *   apply.c        one request: dispatch, and the ops that only answer
  *   key_state.c    what a key is, and how a change becomes a record
+ *   exactly_once.c session_open, session_close, and mutations within a session
+ *   session_rows.c the sessions' rows, at checkpoints and at start
  *   mutate.c       put, delete, incr
  *   transaction.c  txn
  *   read.c         get, get_many
  *   streams.c      stream_open, stream_renew, stream_close
  *   publish.c      records to streams
  *   bookmark.c     the tick
- *   overlay, undo, checkpoint, stream_table, pattern_index, lease, table, key_hash: the parts
+ *   overlay, undo, checkpoint, stream_table, pattern_index, lease, table, key_hash,
+ *   session, session_outcome, session_row: the parts
  *
  * Threads: none of its own; a core belongs to one thread at a time.
  */
@@ -28,6 +31,7 @@
 #include "server/core/core.h"
 #include "server/core/lease.h"
 #include "server/core/overlay.h"
+#include "server/core/session.h"
 #include "server/core/stream_table.h"
 #include "server/core/undo.h"
 
@@ -35,6 +39,7 @@ enum {
     /* What a reply needs that says no more than that something failed, or where a mutation went. */
     REPLY_RESERVE = REPLY_HEADER_SIZE + 2 + LIMIT_ERROR_TEXT,
     STATUS_SIZE_MAX = 64 << 10,
+    SESSION_ROW_SIZE_MAX = LIMIT_SESSION_BYTES + LIMIT_SESSION_WINDOW * 24 + 64,
     IDENTITY_TEXT_MAX = 255,
     IDENTITY_PORTS_MAX = 64
 };
@@ -79,10 +84,13 @@ struct batch {
 struct request {
     struct request_header header;
     struct wire_reader body;
-    uint64_t session;
     struct bytes peer;
-    size_t budget;      /* bytes that its whole reply may take */
-    uint64_t error_seq; /* of a CONFLICT */
+    uint32_t message_flags;
+    uint64_t message_session;
+    struct session *session; /* of the message; NULL: none, or not known */
+    bool is_numbered;        /* a mutation within the session: its record and reply are kept */
+    size_t budget;           /* bytes that its whole reply may take */
+    uint64_t error_seq;      /* of a CONFLICT */
     char text[LIMIT_ERROR_TEXT + 1];
 };
 
@@ -170,6 +178,8 @@ struct core {
     struct wire_buffer status;
     struct stream_table streams;
     struct lease_table leases;
+    struct session_table sessions;
+    struct wire_buffer session_row;
     struct publisher publisher;
     struct bookmarks bookmarks;
 
@@ -203,6 +213,9 @@ void request_reply_set_seq(struct core *core, const struct request *q, size_t be
 /* Closes it. ERR_NO_MEMORY if the reply could not be written; ERR_TOO_LARGE if
  * it is more than the budget (the caller must not have changed anything then). */
 int request_reply_end(struct core *core, struct request *q, size_t begin);
+/* What the request's record keeps of its reply: the body, or nothing. Valid until the next reply is
+ * written. */
+struct bytes request_reply_kept(const struct core *core, const struct request *q, size_t begin);
 /* ERR_OK, or an error with a text that begins with what ("the key"). */
 int request_check_key(struct request *q, const char *what, struct bytes key);
 int request_check_value(const struct core *core, struct request *q, const char *what,
@@ -233,7 +246,9 @@ struct record_draft {
     struct record_writer writer;
     size_t hash_count; /* before it */
 };
-void core_record_begin(struct core *core, struct record_draft *draft, const struct request *q);
+/* result: request_reply_kept; valid until core_record_end. */
+void core_record_begin(struct core *core, struct record_draft *draft, const struct request *q,
+                       struct bytes result);
 void core_record_add(struct core *core, struct record_draft *draft, const struct change *change,
                      uint64_t hash);
 /* ERR_OK, ERR_NO_MEMORY (the batch must be aborted). */
@@ -244,7 +259,22 @@ int core_record_end(struct core *core, struct record_draft *draft);
 int core_add_integer(struct request *q, const char *what, const struct bytes *value, int64_t by,
                      uint8_t out[VALUE_INTEGER_SIZE_MAX], size_t *ret_size);
 request_op_apply apply_put, apply_delete, apply_incr, apply_txn, apply_get, apply_get_many,
-    apply_stream_open, apply_stream_renew, apply_stream_close;
+    apply_stream_open, apply_stream_renew, apply_stream_close, apply_session_open,
+    apply_session_close;
+
+/* ---- exactly_once.c ---- */
+
+/* The session that the message names; what it acknowledges takes effect. */
+void exactly_once_begin(struct core *core, struct request *q,
+                        const struct request_message_header *h);
+static inline bool exactly_once_applies(const struct request *q)
+{
+    return q->message_session != 0 && q->header.number != 0 && request_op_is_mutation(q->header.op);
+}
+/* In place of core_apply. abort_it: one before it in the message has failed. */
+int exactly_once_apply(struct core *core, struct request *q, bool abort_it, uint16_t *ret_status);
+/* At start: what a record tells about the session that it was made in. */
+int exactly_once_restore(struct core *core, const struct record_header *h, const uint8_t *record);
 
 /* ---- publish.c, bookmark.c ---- */
 void publisher_init(struct core *core);

@@ -69,12 +69,15 @@ int core_store(struct core *core, struct bytes key, uint64_t hash, const struct 
 
 /* ---- records ---- */
 
-void core_record_begin(struct core *core, struct record_draft *draft, const struct request *q)
+void core_record_begin(struct core *core, struct record_draft *draft, const struct request *q,
+                       struct bytes result)
 {
     struct batch *b = &core->batch;
     draft->hash_count = b->key_hash_count;
-    record_begin(&draft->writer, &b->records, b->last_seq + 1, b->time_us, q->session,
-                 q->header.number);
+    record_begin(&draft->writer, &b->records, b->last_seq + 1, b->time_us,
+                 q->is_numbered ? q->session->id : 0, q->is_numbered ? q->header.number : 0);
+    if (q->is_numbered)
+        record_set_request(&draft->writer, q->header.op, result);
 }
 
 void core_record_add(struct core *core, struct record_draft *draft, const struct change *change,

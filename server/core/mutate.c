@@ -30,12 +30,13 @@ static int check_condition(struct request *q, const struct key_state *before, ui
     return ERR_OK;
 }
 
-/* Makes a change of one key true: its record, and the key in the overlay. */
-static int change_key(struct core *core, const struct request *q, uint64_t hash,
+/* Makes a change of one key true: its record, and the key in the overlay. The reply, at reply_at, is
+ * written already. */
+static int change_key(struct core *core, const struct request *q, size_t reply_at, uint64_t hash,
                       const struct change *change, const struct key_meta *after)
 {
     struct record_draft draft;
-    core_record_begin(core, &draft, q);
+    core_record_begin(core, &draft, q, request_reply_kept(core, q, reply_at));
     core_record_add(core, &draft, change, hash);
     int err = core_record_end(core, &draft);
     if (err)
@@ -65,13 +66,11 @@ int apply_put(struct core *core, struct request *q)
     struct key_meta after = key_meta_after(&before, CHANGE_PUT, seq);
     struct change change = {
         .op = CHANGE_PUT, .prev_seq = before.meta.modified, .key = body.key, .value = body.value};
-    err = change_key(core, q, hash, &change, &after);
-    if (err)
-        return err;
     struct reply_put reply = {.prev_seq = change.prev_seq, .version = after.version};
     size_t begin = request_reply(core, q, seq);
     reply_put_write(&core->batch.replies, &reply);
-    return request_reply_end(core, q, begin);
+    err = request_reply_end(core, q, begin);
+    return err ? err : change_key(core, q, begin, hash, &change, &after);
 }
 
 int apply_delete(struct core *core, struct request *q)
@@ -95,13 +94,11 @@ int apply_delete(struct core *core, struct request *q)
     uint64_t seq = core->batch.last_seq + 1;
     struct key_meta after = key_meta_after(&before, CHANGE_DELETE, seq);
     struct change change = {.op = CHANGE_DELETE, .prev_seq = before.meta.modified, .key = body.key};
-    err = change_key(core, q, hash, &change, &after);
-    if (err)
-        return err;
     struct reply_delete reply = {.prev_seq = change.prev_seq};
     size_t begin = request_reply(core, q, seq);
     reply_delete_write(&core->batch.replies, &reply);
-    return request_reply_end(core, q, begin);
+    err = request_reply_end(core, q, begin);
+    return err ? err : change_key(core, q, begin, hash, &change, &after);
 }
 
 int apply_incr(struct core *core, struct request *q)
@@ -128,13 +125,11 @@ int apply_incr(struct core *core, struct request *q)
     struct key_meta after = key_meta_after(&before, CHANGE_PUT, seq);
     struct change change = {
         .op = CHANGE_PUT, .prev_seq = before.meta.modified, .key = body.key, .value = value};
-    err = change_key(core, q, hash, &change, &after);
-    if (err)
-        return err;
     struct reply_incr reply = {.version = after.version, .value = value};
     size_t begin = request_reply(core, q, seq);
     reply_incr_write(&core->batch.replies, &reply);
-    return request_reply_end(core, q, begin);
+    err = request_reply_end(core, q, begin);
+    return err ? err : change_key(core, q, begin, hash, &change, &after);
 }
 
 int core_add_integer(struct request *q, const char *what, const struct bytes *value, int64_t by,

@@ -289,12 +289,12 @@ static bool txn_changes_anything(const struct txn_state *txn)
 
 /* ---- the outcome ---- */
 
-static int commit_changes(struct core *core, const struct request *q)
+static int commit_changes(struct core *core, const struct request *q, size_t reply_at)
 {
     struct txn_state *txn = &core->txn;
     uint64_t seq = core->batch.last_seq + 1;
     struct record_draft draft;
-    core_record_begin(core, &draft, q);
+    core_record_begin(core, &draft, q, request_reply_kept(core, q, reply_at));
     for (size_t i = 0; i < txn->count; i++) {
         const struct txn_key *k = &txn->keys[i];
         if (!k->is_present && !k->was_present)
@@ -340,7 +340,7 @@ int apply_txn(struct core *core, struct request *q)
     if (err)
         return err;
     if (txn_changes_anything(&core->txn))
-        return commit_changes(core, q);
+        return commit_changes(core, q, begin);
 
     /* No record: seq will be another's. A get between a put and a delete must not name it. */
     if (own_seq_shown) {

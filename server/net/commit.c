@@ -1,6 +1,7 @@
 /*
  * commit.c - the journal's side of a turn (turn.h): one transaction with the
- * batch's records, a slice of the checkpoint under way, and a step of compaction.
+ * batch's records, a slice of the checkpoint under way, rows of sessions, and a
+ * step of compaction.
  *
  * A slice is large enough that a frozen overlay has been written before the
  * active one is full: two rows for each change of the batch, and the share of
@@ -18,6 +19,8 @@ enum {
     SLICE_BYTES_ALONE = 512 * 1024,
     SLICE_SHARE = 8,
     ROW_OVERHEAD = 64,
+    SESSIONS_WITH_BATCH = 64, /* rows of sessions, while a checkpoint needs them */
+    SESSIONS_ALONE = 256,
     COMPACT_RECORDS_MIN = 256,
     COMPACT_RECORDS_ALONE = 4096,
     COMPACT_EVERY_US = 10000,   /* with batches */
@@ -81,6 +84,30 @@ static int append_records(struct turn *t, struct failure *failure)
     for (size_t i = 0; i < records && err == ERR_OK; i++)
         err = journal_batch_append(t->journal, core_batch_record_at(t->core, i), failure);
     return err;
+}
+
+static int put_session(void *context, uint64_t session, struct bytes row)
+{
+    struct slice *s = context;
+    return journal_batch_put_session(s->turn->journal, session, row, s->failure);
+}
+
+/* How many rows of sessions this batch takes with it, besides those that it must. */
+static uint32_t sessions_max(const struct turn *t, unsigned steps, bool alone)
+{
+    if ((steps & COMMIT_SESSIONS) != 0)
+        return SESSIONS_ALONE;
+    bool wanted =
+        core_checkpoint_pending(t->core) > 0 || (alone && core_sessions_gone(t->core) > 0);
+    if (!wanted || (steps & COMMIT_SLICE) == 0)
+        return 0;
+    return alone ? SESSIONS_ALONE : SESSIONS_WITH_BATCH;
+}
+
+static int write_sessions(struct turn *t, uint32_t most, struct failure *failure)
+{
+    struct slice context = {t, failure};
+    return core_session_rows(t->core, most, put_session, &context);
 }
 
 static int write_slice(struct turn *t, uint32_t rows, struct failure *failure)
@@ -181,7 +208,9 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
     size_t records = core_batch_record_count(t->core);
     uint64_t one_row = (steps & COMMIT_SLICE) ? row_bytes(t) : 0;
     uint32_t rows = (steps & COMMIT_SLICE) ? slice_rows(t, alone, one_row) : 0;
-    uint64_t bytes = core_batch_record_bytes(t->core) + rows * one_row;
+    uint32_t sessions = sessions_max(t, steps, alone);
+    uint64_t bytes = core_batch_record_bytes(t->core) + rows * one_row +
+                     core_session_row_bytes(t->core, sessions);
     bool compacts = (steps & COMMIT_COMPACT) != 0 && compact_due(t, alone);
     bool more = t->compact_more;
     bool blocked = t->compact_blocked;
@@ -189,7 +218,9 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
     int err = journal_batch_begin(t->journal, (steps & COMMIT_RESERVE) ? 0 : bytes, failure);
     if (err == ERR_OK) {
         err = append_records(t, failure);
-        if (err == ERR_OK && rows > 0)
+        if (err == ERR_OK)
+            err = write_sessions(t, sessions, failure);
+        if (err == ERR_OK)
             err = write_slice(t, rows, failure);
         if (err == ERR_OK && compacts)
             err = compact(t, alone, &more, &blocked, failure);
@@ -223,8 +254,8 @@ static bool checkpoint_wanted(const struct turn *t, uint64_t now_us)
 
 static bool work_waits(const struct turn *t, uint64_t now_us)
 {
-    return core_checkpoint_pending(t->core) > 0 || compact_due(t, true) ||
-           checkpoint_wanted(t, now_us);
+    return core_checkpoint_pending(t->core) > 0 || core_sessions_gone(t->core) > 0 ||
+           compact_due(t, true) || checkpoint_wanted(t, now_us);
 }
 
 bool commit_background_due(struct turn *t, uint64_t now_us)
@@ -272,21 +303,28 @@ uint32_t commit_background_wait_ms(const struct turn *t, uint64_t now_us)
     return UINT32_MAX;
 }
 
+static int commit_alone(struct turn *t, unsigned steps, struct failure *failure)
+{
+    t->now_us = clock_monotonic_us();
+    core_batch_begin(t->core, clock_wall_us(), t->now_us / 1000);
+    int err = commit_batch(t, steps, true, failure);
+    if (err != ERR_OK)
+        core_batch_abort(t->core, err, NULL);
+    else
+        core_batch_commit(t->core);
+    return err;
+}
+
 int commit_checkpoint_all(struct turn *t, struct failure *failure)
 {
+    int err = ERR_OK;
     /* Twice: what is frozen, and what has gathered above it since. */
     for (int round = 0; round < 2; round++) {
         core_checkpoint_start(t->core);
-        while (core_checkpoint_pending(t->core) > 0) {
-            t->now_us = clock_monotonic_us();
-            core_batch_begin(t->core, clock_wall_us(), t->now_us / 1000);
-            int err = commit_batch(t, COMMIT_SLICE, true, failure);
-            if (err != ERR_OK) {
-                core_batch_abort(t->core, err, NULL);
-                return err;
-            }
-            core_batch_commit(t->core);
-        }
+        while (err == ERR_OK && core_checkpoint_pending(t->core) > 0)
+            err = commit_alone(t, COMMIT_SLICE, failure);
     }
-    return ERR_OK;
+    while (err == ERR_OK && core_sessions_unwritten(t->core) > 0)
+        err = commit_alone(t, COMMIT_SESSIONS, failure);
+    return err;
 }

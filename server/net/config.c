@@ -126,6 +126,12 @@ static const struct option_row options[] = {
      OPTION_COUNT32, AT(limits.streams_per_peer_max), 1, 10000000, NULL},
     {"max-peers", "N", "Connections that hold streams (default 50000)", GROUP_LIMITS,
      OPTION_COUNT32, AT(limits.peers_max), 1, 10000000, NULL},
+    {"max-sessions", "N", "Sessions of clients that repeat mutations safely (default 10000)",
+     GROUP_LIMITS, OPTION_COUNT32, AT(limits.sessions_max), 1, 10000000, NULL},
+    {"session-idle", "DUR",
+     "Forget a session that was not used for so long (default 1h): what its client then repeats is "
+     "OUTCOME_UNKNOWN",
+     GROUP_LIMITS, OPTION_DURATION_MS, AT(limits.session_idle_ms), 1000, 31536000000, NULL},
     {"stream-queue", "N",
      "Messages that wait for one watcher before some are left out, which it then replays "
      "(default 1024)",

@@ -100,12 +100,34 @@ static int open_sockets(struct server *s, struct failure *failure)
     return err;
 }
 
+/* One that is damaged is not known from now on: its client is told that, and nothing wrong. */
+static int restore_sessions(struct server *s, struct journal_reader *reader,
+                            struct failure *failure)
+{
+    for (uint64_t next = 1; next != 0;) {
+        struct failure reason = {0};
+        struct bytes row;
+        uint64_t session;
+        int err = journal_reader_session(reader, next, &session, &row, &reason);
+        if (err == ERR_NOT_FOUND)
+            return ERR_OK;
+        if (err == ERR_OK)
+            err = core_restore_session(s->core, session, row);
+        if (err == ERR_CORRUPT)
+            log_warn("session %016llx is not known any more: its row is damaged",
+                     (unsigned long long)session);
+        else if (err != ERR_OK)
+            return failure_set(failure, err, "the sessions in %s cannot be read: %s",
+                               s->config->data, reason.text[0] ? reason.text : error_text(err));
+        next = session + 1;
+    }
+    return ERR_OK;
+}
+
 static int restore(struct server *s, const struct journal_status *status, struct failure *failure)
 {
     struct journal_reader *reader = NULL;
     struct journal_view view;
-    if (status->head == 0)
-        return ERR_OK;
     /* Where the state holds all of them, the one at head still tells the time. */
     uint64_t first = status->applied < status->head ? status->applied + 1 : status->head;
     int err = journal_reader_open(s->journal, &reader, failure);
@@ -113,6 +135,10 @@ static int restore(struct server *s, const struct journal_status *status, struct
         return err;
     err = journal_reader_begin(reader, &view, failure);
     bool begun = err == ERR_OK;
+    if (err == ERR_OK)
+        err = restore_sessions(s, reader, failure);
+    if (err == ERR_OK && status->head == 0)
+        goto out;
     if (err == ERR_OK)
         err = journal_reader_seek(reader, first, failure);
     while (err == ERR_OK) {
@@ -126,6 +152,7 @@ static int restore(struct server *s, const struct journal_status *status, struct
             failure_set(failure, err, "record %llu of %s cannot be applied: %s",
                         (unsigned long long)seq, s->config->data, error_text(err));
     }
+out:
     if (begun)
         journal_reader_end(reader);
     journal_reader_close(reader);

@@ -163,7 +163,7 @@ static void run_one_by_one(struct turn *t)
         int err = apply(t, &t->batch[i]);
         end_view(t);
         size_t records = core_batch_record_count(t->core);
-        if (err == ERR_OK && records > 0)
+        if (err == ERR_OK && core_batch_is_durable_work(t->core))
             err = commit_batch(t, 0, false, &failure);
         if (err == ERR_OK)
             finish(t, records);
@@ -186,11 +186,12 @@ int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *
     int err = gather(t);
     end_view(t);
     size_t records = core_batch_record_count(t->core);
-    if (err == ERR_OK && records > 0)
+    bool commits = core_batch_is_durable_work(t->core);
+    if (err == ERR_OK && commits)
         err = commit_batch(t, COMMIT_SLICE | COMMIT_COMPACT, false, &reason);
     if (err == ERR_OK) {
         finish(t, records);
-    } else if (err == ERR_NO_SPACE && records > 0) {
+    } else if (err == ERR_NO_SPACE && commits) {
         core_batch_abort(t->core, err, NULL); /* its replies are not sent */
         run_one_by_one(t);
     } else {

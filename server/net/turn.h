@@ -6,7 +6,8 @@
  *          -> publish -> reply
  *
  * 1. Nothing is published or acknowledged before its commit succeeded.
- * 2. A batch without records and without background work takes no transaction.
+ * 2. A batch without records, rows of sessions and background work takes no
+ *    transaction.
  * 3. Where the disk is full, mutations are refused and everything else is
  *    answered; compaction goes on with what the journal keeps in reserve.
  * 4. Checkpoints and compaction go in steps that grow with the batch they ride
@@ -81,7 +82,12 @@ void turn_emit(void *context, struct bytes message);
 /* ---- commit.c ---- */
 
 /* What may ride on a batch besides its records. */
-enum { COMMIT_SLICE = 1, COMMIT_COMPACT = 2, COMMIT_RESERVE = 4 /* use the journal's reserve */ };
+enum {
+    COMMIT_SLICE = 1,
+    COMMIT_COMPACT = 2,
+    COMMIT_RESERVE = 4, /* use the journal's reserve */
+    COMMIT_SESSIONS = 8 /* rows of sessions, though no checkpoint needs them */
+};
 
 /* Writes the batch's records and what steps allow, in one transaction. On an
  * error nothing took effect; t->journal_lost says whether it is for good. The

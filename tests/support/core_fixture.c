@@ -90,12 +90,63 @@ static void row_free(struct fixture_row *row)
     bytes_free(row->row.value);
 }
 
+static int stage_session(void *context, uint64_t session, struct bytes row)
+{
+    struct core_fixture *f = context;
+    f->staged_sessions = grown(f->staged_sessions, f->staged_session_count,
+                               &f->staged_session_capacity, sizeof f->staged_sessions[0]);
+    f->staged_sessions[f->staged_session_count++] =
+        (struct fixture_session){session, {copy_exactly(row.data, row.size), row.size}};
+    return ERR_OK;
+}
+
+static void drop_staged_sessions(struct core_fixture *f)
+{
+    for (size_t i = 0; i < f->staged_session_count; i++)
+        bytes_free(f->staged_sessions[i].row);
+    f->staged_session_count = 0;
+    f->sessions_staged = false;
+}
+
+/* Those that the batch must write, and at most so many others. */
+static void stage_sessions(struct core_fixture *f, uint32_t others_max)
+{
+    drop_staged_sessions(f);
+    assert_int_equal(core_session_rows(f->core, others_max, stage_session, f), ERR_OK);
+    f->sessions_staged = true;
+}
+
 void core_fixture_drop_staged(struct core_fixture *f)
 {
     for (size_t i = 0; i < f->staged_count; i++)
         row_free(&f->staged[i]);
     f->staged_count = 0;
     f->batch_applied = 0;
+    drop_staged_sessions(f);
+}
+
+static void commit_staged_sessions(struct core_fixture *f)
+{
+    for (size_t i = 0; i < f->staged_session_count; i++) {
+        struct fixture_session *staged = &f->staged_sessions[i];
+        size_t at = 0;
+        while (at < f->session_count && f->sessions[at].session != staged->session)
+            at++;
+        if (at < f->session_count) {
+            bytes_free(f->sessions[at].row);
+        } else {
+            f->sessions =
+                grown(f->sessions, f->session_count, &f->session_capacity, sizeof f->sessions[0]);
+            f->session_count++;
+        }
+        f->sessions[at] = *staged;
+        if (staged->row.size == 0) {
+            bytes_free(staged->row);
+            f->sessions[at] = f->sessions[--f->session_count];
+        }
+    }
+    f->staged_session_count = 0;
+    f->sessions_staged = false;
 }
 
 static void commit_staged(struct core_fixture *f)
@@ -114,6 +165,7 @@ static void commit_staged(struct core_fixture *f)
         }
     }
     f->staged_count = 0;
+    commit_staged_sessions(f);
     if (f->batch_applied)
         f->applied = f->batch_applied;
     f->batch_applied = 0;
@@ -135,6 +187,9 @@ static void open_core(struct core_fixture *f)
     uint64_t head = core_fixture_head(f);
     assert_int_equal(
         core_new(&source, &f->limits, &identity, head, f->oldest, f->applied, &f->core), ERR_OK);
+    for (size_t i = 0; i < f->session_count; i++)
+        assert_int_equal(core_restore_session(f->core, f->sessions[i].session, f->sessions[i].row),
+                         ERR_OK);
     for (uint64_t seq = f->applied + 1; seq <= head; seq++)
         assert_int_equal(core_restore(f->core, core_fixture_record(f, seq)), ERR_OK);
 }
@@ -161,6 +216,10 @@ void core_fixture_close(struct core_fixture *f)
     core_fixture_drop_staged(f);
     for (size_t i = 0; i < f->row_count; i++)
         row_free(&f->rows[i]);
+    for (size_t i = 0; i < f->session_count; i++)
+        bytes_free(f->sessions[i].row);
+    free(f->sessions);
+    free(f->staged_sessions);
     free(f->rows);
     free(f->staged);
     bytes_list_clear(&f->journal);
@@ -208,7 +267,8 @@ void core_fixture_message(struct core_fixture *f, uint32_t flags, uint64_t sessi
     wire_buffer_clear(&f->message);
     f->message_count = 0;
     request_message_begin(&f->message,
-                          &(struct request_message_header){.flags = flags, .session = session});
+                          &(struct request_message_header){
+                              .flags = flags, .session = session, .acknowledged = f->acknowledged});
 }
 
 uint64_t request_start(struct core_fixture *f, uint8_t op)
@@ -317,6 +377,7 @@ void core_fixture_send(struct core_fixture *f, const char *peer)
 void core_fixture_slice(struct core_fixture *f, uint32_t rows_max)
 {
     uint64_t applied;
+    stage_sessions(f, rows_max);
     assert_int_equal(core_checkpoint_slice(f->core, rows_max, stage_row, f, &applied), ERR_OK);
     if (applied)
         f->batch_applied = applied;
@@ -339,6 +400,8 @@ void core_fixture_commit(struct core_fixture *f)
         assert_int_equal(h.seq, ++seq);
         bytes_list_add(&f->journal, record);
     }
+    if (!f->sessions_staged)
+        stage_sessions(f, 0);
     commit_staged(f);
     core_batch_commit(f->core);
     core_publish(f->core, collect, f);

@@ -30,6 +30,11 @@ struct fixture_row {
     struct state_row row; /* owns its value */
 };
 
+struct fixture_session {
+    uint64_t session;
+    struct bytes row;
+};
+
 struct core_fixture {
     struct core *core;
     struct core_limits limits;
@@ -51,7 +56,15 @@ struct core_fixture {
     struct fixture_row *staged;
     size_t staged_count;
     size_t staged_capacity;
-    int state_error; /* what state_get returns instead; 0: nothing */
+    /* The sessions' rows, likewise. An empty row: deleted. */
+    struct fixture_session *sessions;
+    size_t session_count;
+    size_t session_capacity;
+    struct fixture_session *staged_sessions;
+    size_t staged_session_count;
+    size_t staged_session_capacity;
+    bool sessions_staged; /* those that the batch must write have been asked for */
+    int state_error;      /* what state_get returns instead; 0: nothing */
     size_t state_gets;
     /* What was emitted since core_fixture_clear_emitted. */
     struct bytes_list emitted;
@@ -62,6 +75,7 @@ struct core_fixture {
     uint64_t next_id;
     uint64_t next_number;
     uint8_t next_flags;
+    uint64_t acknowledged; /* of messages with MESSAGE_ACKNOWLEDGES */
 };
 
 void core_fixture_open(struct core_fixture *f, uint64_t seed, const struct core_limits *limits);
@@ -99,7 +113,7 @@ void core_fixture_begin(struct core_fixture *f);
 /* core_request with the message that was built. */
 void core_fixture_send(struct core_fixture *f, const char *peer);
 void core_fixture_send_bytes(struct core_fixture *f, const char *peer, struct bytes message);
-/* At most rows_max rows of a checkpoint go with the batch. */
+/* At most rows_max rows of a checkpoint, and of sessions, go with the batch. */
 void core_fixture_slice(struct core_fixture *f, uint32_t rows_max);
 /* The rows of the slices do not become durable: their commit failed. */
 void core_fixture_drop_staged(struct core_fixture *f);

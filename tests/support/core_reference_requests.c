@@ -390,9 +390,10 @@ static void random_nonsense(struct reference *ref, struct core_fixture *f)
 static void random_request(struct reference *ref, struct core_fixture *f, size_t peer,
                            uint64_t session)
 {
-    struct ref_origin origin = {session, sample_below(&ref->random, 100)};
+    /* Not within a session: that takes both a session and a number. */
+    const struct ref_origin origin = {0, 0};
     size_t kind = sample_below(&ref->random, 100);
-    f->next_number = origin.number;
+    f->next_number = session ? 0 : sample_below(&ref->random, 100);
     if (kind < 34)
         random_put(ref, f, origin);
     else if (kind < 46)

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { START_RUNS = 5, SCAN_RECORDS_MAX = 1000000 };
+enum { START_RUNS = 5, SCAN_RECORDS_MAX = 1000000, PACE_MIN = 50 /* a second: enough to count */ };
 
 void comparison_init(struct comparison *c, unsigned parts, const struct options *options)
 {
@@ -23,6 +23,7 @@ void comparison_init(struct comparison *c, unsigned parts, const struct options 
         .message_size = REQUEST_MESSAGE_HEADER_SIZE + REQUEST_HEADER_SIZE + put_size,
         .record_size = RECORD_HEADER_SIZE + CHANGE_HEADER_SIZE + PAYLOAD_KEY_SIZE + options->size,
         .batch = in_flight < LIMIT_BATCH_REQUESTS ? (uint32_t)in_flight : LIMIT_BATCH_REQUESTS,
+        .rate = options->rate > 0 && options->rate < PACE_MIN ? PACE_MIN : options->rate,
         .records = options->records < SCAN_RECORDS_MAX ? options->records : SCAN_RECORDS_MAX,
     };
 }
@@ -56,6 +57,17 @@ static int measure_echo(uint32_t clients, uint32_t depth, const struct compariso
     return err;
 }
 
+static int measure_paced(struct comparison *c, const char *listen, uint64_t ns,
+                         struct failure *failure)
+{
+    struct echo_result result;
+    int err = yardstick_paced_echo(listen, c->rate, c->message_size, ns, &result, failure);
+    if (!err) {
+        c->paced_us += (double)histogram_percentile(&result.latency, 50) / 1000.0;
+    }
+    return err;
+}
+
 int comparison_measure(struct comparison *c, const struct options *options, const char *folder,
                        struct failure *failure)
 {
@@ -71,6 +83,9 @@ int comparison_measure(struct comparison *c, const struct options *options, cons
     }
     if (!err && c->parts & COMPARE_ROUND_TRIP) {
         err = measure_echo(1, 1, c, listen, ns, &ignored, &c->round_trip_us, failure);
+        if (!err && c->rate > 0) {
+            err = measure_paced(c, listen, ns, failure);
+        }
     }
     if (!err && c->parts & COMPARE_FANOUT) {
         err = yardstick_fanout(listen, options->watchers, c->record_size, ns, &value, failure);
@@ -112,6 +127,10 @@ void comparison_report_round_trips(const struct comparison *c, struct report *r,
 {
     report_ratio(c, COMPARE_ROUND_TRIP, r, "echo_round_trip_us", c->round_trip_us,
                  "ratio_round_trip", us);
+    if (c->rate > 0) {
+        report_ratio(c, COMPARE_ROUND_TRIP, r, "paced_round_trip_us", c->paced_us,
+                     "ratio_paced_round_trip", us);
+    }
 }
 
 void comparison_report_fanout(const struct comparison *c, struct report *r, double per_s)

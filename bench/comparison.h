@@ -15,7 +15,7 @@
 
 enum comparison_part {
     COMPARE_ECHO = 1,       /* at clients x depth */
-    COMPARE_ROUND_TRIP = 2, /* one echo at a time */
+    COMPARE_ROUND_TRIP = 2, /* one echo at a time, and with a rate also at that rate */
     COMPARE_FANOUT = 4,
     COMPARE_APPEND = 8,
     COMPARE_SCAN = 16,
@@ -28,9 +28,11 @@ struct comparison {
     size_t record_size;  /* in the journal and on a stream */
     uint32_t batch;      /* records of an append's transaction */
     uint64_t records;    /* of a scan */
+    double rate;         /* of paced round trips; 0: none */
     unsigned times;
     double echo_per_s; /* from here on sums over the times */
     double round_trip_us;
+    double paced_us;
     double fanout_per_s;
     double append_per_s;
     double scan_per_s;

@@ -65,12 +65,13 @@ figures_put() {
 figures_latency() {
     local durability
     echo "| durability | rate/s | p50 µs | p90 µs | p99 µs | p99.9 µs | max µs | put acknowledged p50 µs" \
-        "| echo round trip µs | p50 in round trips |"
-    echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+        "| echo round trip µs | p50 in round trips | echo at that rate µs | p50 in these |"
+    echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for durability in power process; do
         measure watch --durability $durability --rate 1000 --duration "$duration" |
             row .durability '(.rate|n)' '(.p50_us|n)' '(.p90_us|n)' '(.p99_us|n)' '(.p999_us|n)' \
-                '(.max_us|n)' '(.put_p50_us|n)' '(.echo_round_trip_us|n)' '(.ratio_round_trip|n)'
+                '(.max_us|n)' '(.put_p50_us|n)' '(.echo_round_trip_us|n)' '(.ratio_round_trip|n)' \
+                '(.paced_round_trip_us|n)' '(.ratio_paced_round_trip|n)'
     done
 }
 
@@ -132,12 +133,12 @@ figures_start() {
 
 figures_wait() {
     local durability
-    echo "| durability | rate/s | p50 µs | p99 µs | p99.9 µs | max µs | p50 in round trips |"
-    echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    echo "| durability | rate/s | p50 µs | p99 µs | p99.9 µs | max µs | p50 in round trips | in echoes at that rate |"
+    echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for durability in power process; do
         measure wait --durability $durability --rate 200 --duration "$duration" |
             row .durability '(.rate|n)' '(.p50_us|n)' '(.p99_us|n)' '(.p999_us|n)' '(.max_us|n)' \
-                '(.ratio_round_trip|n)'
+                '(.ratio_round_trip|n)' '(.ratio_paced_round_trip|n)'
     done
 }
 

@@ -14,8 +14,6 @@
 #include <unistd.h>
 #include <vigil.h>
 
-/* A thread that sleeps wakes up late by about this: from here on it polls instead. */
-#define POLL_AHEAD_NS (200 * NS_PER_US)
 #define LOAD_POLL_MS 100
 #define STUCK_NS (30 * NS_PER_S)
 

@@ -12,6 +12,9 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_US UINT64_C(1000)
 
+/* A thread that sleeps wakes up late by about this: it polls for what is due sooner. */
+#define POLL_AHEAD_NS (200 * NS_PER_US)
+
 /* The file that includes this defines _POSIX_C_SOURCE or _GNU_SOURCE. */
 static inline uint64_t monotonic_ns(void)
 {

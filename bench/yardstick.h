@@ -21,6 +21,11 @@ struct echo_result {
  * and a ROUTER in another process that sends each one back. listen: where the ROUTER binds. */
 int yardstick_echo(const char *listen, uint32_t clients, uint32_t depth, size_t size,
                    uint64_t duration_ns, struct echo_result *ret_result, struct failure *failure);
+/* One message at a time, rate times a second, or later where the reply before has not come. Between
+ * them the machine is idle, so that every thread on the way has to be woken up, as it has in a load of
+ * that rate. */
+int yardstick_paced_echo(const char *listen, double rate, size_t size, uint64_t duration_ns,
+                         struct echo_result *ret_result, struct failure *failure);
 
 /* A PUB, and subscribers in another process: messages of size bytes delivered a second, to all
  * subscribers together. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -78,6 +79,7 @@ struct echo_load {
     struct echo_client *clients;
     uint32_t count;
     uint32_t depth;
+    double rate; /* 0: as fast as replies come */
     uint8_t *message;
     size_t size;
     uint64_t begin_ns;
@@ -185,6 +187,56 @@ static int run(struct echo_load *l, struct failure *failure)
     return ERR_OK;
 }
 
+/* The reply to the one message in flight. */
+static int receive_one(struct echo_load *l, zmq_msg_t *message, struct failure *failure)
+{
+    while (zmq_msg_recv(message, l->clients[0].dealer, ZMQ_DONTWAIT) < 0) {
+        struct epoll_event event;
+        if (zmq_errno() != EAGAIN && zmq_errno() != EINTR) {
+            return socket_failure(failure, "cannot receive");
+        }
+        if (epoll_wait(l->epoll_fd, &event, 1, STUCK_MS) == 0) {
+            return failure_set(failure, ERR_TIMEOUT, "echo: no reply came");
+        }
+        if (interrupted()) {
+            return failure_set(failure, ERR_INTERRUPTED, "interrupted");
+        }
+    }
+    return ERR_OK;
+}
+
+static int run_paced(struct echo_load *l, struct failure *failure)
+{
+    uint64_t start_ns = monotonic_ns();
+    uint64_t due_ns = start_ns;
+    int err = ERR_OK;
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    for (uint64_t i = 1; due_ns < l->end_ns && !err; i++) {
+        zmq_msg_t message;
+        zmq_msg_init(&message);
+        while (due_ns > monotonic_ns() + POLL_AHEAD_NS && !interrupted()) {
+            monotonic_sleep_until(due_ns - POLL_AHEAD_NS);
+        }
+        uint64_t sent_ns;
+        do {
+            sent_ns = monotonic_ns();
+        } while (sent_ns < due_ns);
+        if (zmq_send(l->clients[0].dealer, l->message, l->size, 0) < 0) {
+            err = socket_failure(failure, "cannot send");
+        } else {
+            err = receive_one(l, &message, failure);
+        }
+        zmq_msg_close(&message);
+        if (!err && due_ns >= l->begin_ns) {
+            l->counted++;
+            histogram_add(&l->result->latency, monotonic_ns() - sent_ns);
+        }
+        due_ns = start_ns + (uint64_t)((double)i * (double)NS_PER_S / l->rate);
+    }
+    prctl(PR_SET_TIMERSLACK, 0UL);
+    return err;
+}
+
 static int open_load(struct echo_load *l, const char *endpoint, struct failure *failure)
 {
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -223,10 +275,9 @@ static void close_load(struct echo_load *l)
     free(l->message);
 }
 
-int yardstick_echo(const char *listen, uint32_t clients, uint32_t depth, size_t size,
-                   uint64_t duration_ns, struct echo_result *ret_result, struct failure *failure)
+static int measure(struct echo_load *l, const char *listen, uint64_t duration_ns,
+                   struct echo_result *ret_result, struct failure *failure)
 {
-    struct echo_load l = {.epoll_fd = -1, .count = clients, .depth = depth, .size = size};
     struct child child = CHILD_INIT;
     char role[] = "role";
     char name[] = "echo";
@@ -235,24 +286,38 @@ int yardstick_echo(const char *listen, uint32_t clients, uint32_t depth, size_t 
     snprintf(address, sizeof address, "%s", listen);
     char *arguments[] = {NULL, role, name, address, NULL};
     histogram_clear(&ret_result->latency);
-    l.result = ret_result;
+    l->result = ret_result;
 
     int err = child_start_role(&child, "the echo", arguments, failure);
     if (!err) {
         err = child_read_line(&child, line, sizeof line, READY_MS, failure);
     }
     if (!err) {
-        err = open_load(&l, line + strlen("ready "), failure);
+        err = open_load(l, line + strlen("ready "), failure);
     }
     if (!err) {
-        l.begin_ns = monotonic_ns() + duration_ns / 5;
-        l.end_ns = l.begin_ns + duration_ns;
-        err = run(&l, failure);
+        l->begin_ns = monotonic_ns() + duration_ns / 5;
+        l->end_ns = l->begin_ns + duration_ns;
+        err = l->rate > 0 ? run_paced(l, failure) : run(l, failure);
     }
     if (!err) {
-        ret_result->per_s = (double)l.counted * (double)NS_PER_S / (double)duration_ns;
+        ret_result->per_s = (double)l->counted * (double)NS_PER_S / (double)duration_ns;
     }
-    close_load(&l);
+    close_load(l);
     child_end(&child, 0, READY_MS);
     return err;
+}
+
+int yardstick_echo(const char *listen, uint32_t clients, uint32_t depth, size_t size,
+                   uint64_t duration_ns, struct echo_result *ret_result, struct failure *failure)
+{
+    struct echo_load l = {.epoll_fd = -1, .count = clients, .depth = depth, .size = size};
+    return measure(&l, listen, duration_ns, ret_result, failure);
+}
+
+int yardstick_paced_echo(const char *listen, double rate, size_t size, uint64_t duration_ns,
+                         struct echo_result *ret_result, struct failure *failure)
+{
+    struct echo_load l = {.epoll_fd = -1, .count = 1, .depth = 1, .rate = rate, .size = size};
+    return measure(&l, listen, duration_ns, ret_result, failure);
 }

@@ -51,7 +51,7 @@ has put_tcp '.ratio_echo > 0' '.deliveries > 0'
 run get get "${short[@]}" --clients 2 --depth 4 --keys 100
 has get '.ratio_echo > 0'
 run watch watch "${short[@]}" --watchers 3 --rate 500
-has watch '.ratio_round_trip > 0' '.ratio_fanout > 0' '.deliveries_per_s > 0' '.put_p50_us > 0'
+has watch '.ratio_round_trip > 0' '.ratio_paced_round_trip > 0' '.ratio_fanout > 0' '.deliveries_per_s > 0' '.put_p50_us > 0'
 run distinct watch "${short[@]}" --watchers 20 --distinct --rate 500
 has distinct '.server_cpu_us_per_op_one > 0' '.server_cpu_us_per_op > 0' '.watchers == 20'
 run wait wait "${short[@]}" --watchers 2

@@ -28,3 +28,11 @@ int deadline_timeout_ms(int64_t deadline)
 {
     return deadline == DEADLINE_NEVER ? -1 : deadline_left_ms(deadline, clock_now_ms(), INT_MAX);
 }
+
+int deadline_trip_ms(int64_t deadline, int trip_ms)
+{
+    int left = deadline_timeout_ms(deadline);
+    if (left < 0)
+        return trip_ms;
+    return trip_ms >= 0 && trip_ms < left ? trip_ms : left;
+}

@@ -14,5 +14,7 @@ int64_t deadline_after(int timeout_ms);
 int deadline_left_ms(int64_t deadline, int64_t now_ms, int most_ms);
 /* As a timeout for the calls that take one: 0 when it has passed, -1 for never. */
 int deadline_timeout_ms(int64_t deadline);
+/* The same for one of several round trips until then, each of trip_ms at most (negative: any). */
+int deadline_trip_ms(int64_t deadline, int trip_ms);
 
 #endif

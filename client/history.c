@@ -120,7 +120,8 @@ int vigil_history(vigil *v, const char *key, int timeout_ms,
         return connection_fail(v, ERR_INVALID, NULL);
     int err = arguments_key(v, key, &w.key);
     if (err == ERR_OK)
-        err = read_entry(v, key, v->request_timeout_ms, &entry, &w.epoch);
+        err =
+            read_entry(v, key, deadline_trip_ms(deadline, v->request_timeout_ms), &entry, &w.epoch);
     if (err)
         return err;
     w.next_seq = entry.modified;
@@ -130,7 +131,7 @@ int vigil_history(vigil *v, const char *key, int timeout_ms,
     if (entry.modified != 0)
         w.end = HISTORY_MORE;
     while (err == ERR_OK && w.end == HISTORY_MORE)
-        err = ask_page(&w, snapshot_trip_deadline(v, deadline));
+        err = ask_page(&w, deadline);
     if (err == ERR_OK)
         err = hand_out(&w, each, context);
     if (err == ERR_OK && ret_complete)

@@ -85,13 +85,14 @@ static int begin_get_many(struct vigil *v, const char *const *keys, size_t count
     return ERR_OK;
 }
 
-int vigil_get_many(vigil *v, const char *const *keys, size_t count, vigil_entry *ret_entries)
+int read_entries(struct vigil *v, const char *const *keys, size_t count, int timeout_ms,
+                 vigil_entry *ret_entries)
 {
     struct call call;
     struct reply_get_many body;
     int err = begin_get_many(v, keys, count);
     if (err == ERR_OK)
-        err = connection_call(v, &call, v->request_timeout_ms);
+        err = connection_call(v, &call, timeout_ms);
     if (err)
         return err;
     if (!reply_get_many_read(&call.reply.body, &body))
@@ -110,12 +111,22 @@ int vigil_get_many(vigil *v, const char *const *keys, size_t count, vigil_entry 
     return wire_read_complete(&r) ? ERR_OK : malformed(v);
 }
 
-int vigil_ping(vigil *v)
+int vigil_get_many(vigil *v, const char *const *keys, size_t count, vigil_entry *ret_entries)
+{
+    return read_entries(v, keys, count, v->request_timeout_ms, ret_entries);
+}
+
+int read_head(struct vigil *v, int timeout_ms)
 {
     struct call call;
     struct wire_buffer *b;
     int err = connection_request_begin(v, OP_PING, 0, 0, &b);
-    return err ? err : connection_call(v, &call, v->request_timeout_ms);
+    return err ? err : connection_call(v, &call, timeout_ms);
+}
+
+int vigil_ping(vigil *v)
+{
+    return read_head(v, v->request_timeout_ms);
 }
 
 int vigil_status(vigil *v, const void **ret_map, size_t *ret_size)

@@ -183,8 +183,19 @@ void replay_channel_reset(struct vigil *v)
     }
 }
 
-int replay_call_wait(struct vigil *v, struct replay_call *call, int64_t deadline)
+/* As for other requests: silence for as long as a request may take is a lost connection; within
+ * less it cannot be told apart from a slow server. */
+static int call_timed_out(struct vigil *v, int timeout_ms)
 {
+    bool full_time = v->request_timeout_ms >= 0 && timeout_ms >= v->request_timeout_ms;
+    if (full_time || v->state != CHANNEL_READY)
+        return connection_fail(v, ERR_DISCONNECTED, "%s: no answer", v->replay_endpoint);
+    return connection_fail(v, ERR_TIMEOUT, "no answer within the time given");
+}
+
+int replay_call_wait(struct vigil *v, struct replay_call *call, int timeout_ms)
+{
+    int64_t deadline = deadline_after(timeout_ms);
     while (call->state == REPLAY_WAITING) {
         int64_t now = clock_now_ms();
         if (now >= deadline) {
@@ -192,7 +203,7 @@ int replay_call_wait(struct vigil *v, struct replay_call *call, int64_t deadline
             if (call->state != REPLAY_WAITING)
                 break;
             replay_call_reset(v, call);
-            return connection_fail(v, ERR_DISCONNECTED, "%s: no answer", v->replay_endpoint);
+            return call_timed_out(v, timeout_ms);
         }
         int err = connection_wait(v, NULL, deadline_left_ms(deadline, now, 1000));
         if (err) {

@@ -53,9 +53,9 @@ struct wire_buffer *replay_call_begin(struct vigil *v, uint8_t op, uint8_t flags
 int replay_call_end(struct vigil *v, struct replay_call *call, size_t place);
 /* Back to IDLE, whatever it was. */
 void replay_call_reset(struct vigil *v, struct replay_call *call);
-/* Sends nothing; blocks until the call has arrived. timeout_ms as request_timeout_ms. Returns its
- * status. */
-int replay_call_wait(struct vigil *v, struct replay_call *call, int64_t deadline);
+/* Sends nothing; blocks until the call has arrived, and returns its status. timeout_ms as
+ * request_timeout_ms: silence for that long is DISCONNECTED, with less it may be TIMEOUT. */
+int replay_call_wait(struct vigil *v, struct replay_call *call, int timeout_ms);
 
 /* Hands out what has come. */
 void replay_channel_receive(struct vigil *v);

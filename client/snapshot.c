@@ -5,6 +5,7 @@
 
 #include "client/arguments.h"
 #include "client/clock.h"
+#include "client/read.h"
 #include "protocol/key.h"
 #include "protocol/record.h"
 
@@ -25,29 +26,31 @@ void snapshot_free(struct snapshot *s)
     row_table_free(&s->table);
 }
 
-int64_t snapshot_trip_deadline(const struct vigil *v, int64_t deadline)
-{
-    return deadline == DEADLINE_NEVER ? deadline_after(v->request_timeout_ms) : deadline;
-}
-
 int snapshot_ask(struct vigil *v, struct replay_call *call, size_t place, int64_t deadline)
 {
+    int timeout_ms = deadline_trip_ms(deadline, v->request_timeout_ms);
+    int64_t trip_deadline = deadline_after(timeout_ms);
     int err;
     while ((err = replay_call_end(v, call, place)) == ERR_BUSY) {
         /* The watches of this connection have their replays under way. */
-        if (clock_now_ms() >= deadline)
+        if (clock_now_ms() >= trip_deadline)
             return connection_fail(v, ERR_TIMEOUT, NULL);
         err = connection_wait(v, NULL, BUSY_WAIT_MS);
         if (err)
             return connection_fail(v, err, NULL);
         connection_step(v);
     }
-    return err ? err : replay_call_wait(v, call, deadline);
+    return err ? err : replay_call_wait(v, call, timeout_ms);
 }
 
 static int malformed(struct vigil *v)
 {
     return connection_fail(v, ERR_MALFORMED, "the server's reply was not understood");
+}
+
+static int trip_timeout_ms(const struct loading *l)
+{
+    return deadline_trip_ms(l->deadline, l->v->request_timeout_ms);
 }
 
 /* Every reply must be of one epoch. */
@@ -95,7 +98,7 @@ static int load_page(struct loading *l, struct bytes prefix, char *last, size_t 
     struct wire_buffer *b =
         replay_call_begin(v, OP_LIST, l->with_values ? REQUEST_LIST_VALUES : 0, &place);
     request_list_write(b, &request);
-    int err = snapshot_ask(v, &call, place, snapshot_trip_deadline(v, l->deadline));
+    int err = snapshot_ask(v, &call, place, l->deadline);
     if (err)
         goto out;
     err = call.header.op == OP_LIST && reply_list_read(&call.body, &page) ? ERR_OK : malformed(v);
@@ -143,7 +146,7 @@ static int load_keys(struct loading *l)
     }
     if (n == 0)
         return ERR_OK;
-    int err = vigil_get_many(l->v, keys, n, entries);
+    int err = read_entries(l->v, keys, n, trip_timeout_ms(l), entries);
     if (err == ERR_OK)
         err = check_epoch(l, l->v->epoch);
     if (err)
@@ -208,7 +211,7 @@ static int load_records(struct loading *l)
     struct wire_buffer *b = replay_call_begin(v, OP_REPLAY, 0, &place);
     request_replay_write(b, &request);
     filter_write(b, l->filter);
-    int err = snapshot_ask(v, &call, place, snapshot_trip_deadline(v, l->deadline));
+    int err = snapshot_ask(v, &call, place, l->deadline);
     if (err == ERR_OK && (call.header.op != OP_REPLAY || !reply_replay_read(&call.body, &reply) ||
                           reply.from != l->snapshot.seq || reply.to < reply.from ||
                           (reply.to == reply.from && reply.to < l->target)))
@@ -225,7 +228,8 @@ static int load_records(struct loading *l)
 
 static int load_once(struct loading *l)
 {
-    int err = vigil_ping(l->v); /* what was acknowledged to anybody is at or below this head */
+    /* What was acknowledged to anybody is at or below this head. */
+    int err = read_head(l->v, trip_timeout_ms(l));
     if (err)
         return err;
     l->start = UINT64_MAX;

@@ -17,16 +17,14 @@ struct snapshot {
 };
 
 /* Everything that was acknowledged before the call is in. timeout_ms in all; 0: request_timeout_ms
- * for each round trip. Sets the failure. Errors: DISCONNECTED, TIMEOUT, INTERRUPTED, NO_MEMORY,
+ * for each round trip alone. Sets the failure. Errors: DISCONNECTED, TIMEOUT, INTERRUPTED, NO_MEMORY,
  * CORRUPT, COMPACTED (the journal moves on faster than it can be read). */
 int snapshot_load(struct vigil *v, const struct filter *filter, bool with_values, int timeout_ms,
                   struct snapshot *ret_snapshot);
 void snapshot_free(struct snapshot *s);
 
 /* One request over the replay socket, whose body was written after replay_call_begin: sends it and
- * waits. The caller resets the call. */
+ * waits, until deadline and for request_timeout_ms at most. The caller resets the call. */
 int snapshot_ask(struct vigil *v, struct replay_call *call, size_t place, int64_t deadline);
-/* The deadline of the next round trip. */
-int64_t snapshot_trip_deadline(const struct vigil *v, int64_t deadline);
 
 #endif

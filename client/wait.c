@@ -49,11 +49,8 @@ static bool change_satisfies(const struct waiting *w, const vigil_change *c)
 /* What is left, in calls that are repeated until the deadline; -1: for ever, in such calls. */
 static int trip_timeout_ms(const struct waiting *w)
 {
-    int left = deadline_timeout_ms(w->deadline);
-    int trip = w->v->request_timeout_ms;
-    if (left < 0 || w->only_looks)
-        return trip;
-    return trip >= 0 && trip < left ? trip : left;
+    int trip_ms = w->v->request_timeout_ms;
+    return w->only_looks ? trip_ms : deadline_trip_ms(w->deadline, trip_ms);
 }
 
 /* The server may come back, as long as there is time. */

@@ -38,8 +38,7 @@ static int run(struct cli *cli, const struct arguments *arguments, const char *c
     int err = cli_connect(cli);
     if (err != EXIT_DONE)
         return err;
-    int error = vigil_history(cli->connection, key, cli->request_timeout_ms, print_record, &history,
-                              &complete);
+    int error = vigil_history(cli->connection, key, 0, print_record, &history, &complete);
     if (history.damaged)
         return cli_error(cli, "a value is damaged");
     if (history.result != OUTPUT_OK)

@@ -218,6 +218,32 @@ static void a_stopped_server_is_disconnected(void **state)
     vigil_close(v);
 }
 
+static bool any_entry(void *context, const vigil_entry *entry)
+{
+    (void)context;
+    (void)entry;
+    return true;
+}
+
+/* Less time than a request may take is over: the connection may be fine, and it is. */
+static void a_call_with_less_time_times_out(void **state)
+{
+    (void)state;
+    vigil_mirror *m;
+    bool complete;
+    vigil *v = client_fixture_connect(&f, PATIENCE_MS);
+    put_integer(v, "k", 0);
+    assert_int_equal(vigil_list(v, "", true, 0, any_entry, NULL, NULL), VIGIL_OK);
+    assert_int_equal(kill(f.server.pid, SIGSTOP), 0);
+    assert_int_equal(vigil_list(v, "", true, 20, any_entry, NULL, NULL), VIGIL_TIMEOUT);
+    assert_int_equal(vigil_history(v, "k", 20, any_record, NULL, &complete), VIGIL_TIMEOUT);
+    assert_int_equal(vigil_mirror_open(v, NULL, 0, 20, &m), VIGIL_TIMEOUT);
+    assert_int_equal(kill(f.server.pid, SIGCONT), 0);
+    assert_int_equal(vigil_list(v, "", true, 0, any_entry, NULL, NULL), VIGIL_OK);
+    assert_int_equal(vigil_history(v, "k", 0, any_record, NULL, &complete), VIGIL_OK);
+    vigil_close(v);
+}
+
 static void a_short_stop_goes_unnoticed(void **state)
 {
     (void)state;
@@ -343,6 +369,7 @@ int main(void)
         TEST(an_idle_connection_comes_back_unnoticed),
         TEST(a_missing_server_is_disconnected_in_time),
         TEST(a_stopped_server_is_disconnected),
+        TEST(a_call_with_less_time_times_out),
         TEST(a_short_stop_goes_unnoticed),
         TEST(another_journal_is_another_epoch),
         TEST(a_replay_survives_a_crash),

@@ -52,12 +52,6 @@ void change_line_format_time(uint64_t time_us, char text[CHANGE_LINE_TIME_SIZE])
     write_digits(text + 20, (uint32_t)(time_us % 1000000), 6);
 }
 
-static void write_member(struct wire_buffer *out, const char *name, uint64_t number)
-{
-    json_write_raw(out, name);
-    json_write_u64(out, number);
-}
-
 static const char *op_name(enum vigil_change_op op)
 {
     switch (op) {
@@ -78,7 +72,7 @@ bool change_line_write_record(struct wire_buffer *out, const vigil_record *recor
     change_line_format_time(record->time_us, time_text);
     for (uint16_t i = 0; i < record->count; i++) {
         const vigil_change *change = &record->changes[i];
-        write_member(out, "{\"seq\":", record->seq);
+        json_write_member(out, "{\"seq\":", record->seq);
         json_write_raw(out, ",\"op\":\"");
         json_write_raw(out, op_name(change->op));
         json_write_raw(out, "\",\"key\":");
@@ -88,13 +82,13 @@ bool change_line_write_record(struct wire_buffer *out, const vigil_record *recor
             if (!json_write_value(out, (struct bytes){change->value, change->size}))
                 return false;
         }
-        write_member(out, ",\"prev_seq\":", change->prev_seq);
+        json_write_member(out, ",\"prev_seq\":", change->prev_seq);
         json_write_raw(out, ",\"time\":\"");
         wire_write_raw(out, time_text, CHANGE_LINE_TIME_SIZE - 1);
         wire_write_u8(out, '"');
         if (record->parts > 1) {
-            write_member(out, ",\"part\":", change->part);
-            write_member(out, ",\"parts\":", record->parts);
+            json_write_member(out, ",\"part\":", change->part);
+            json_write_member(out, ",\"parts\":", record->parts);
             if (i + 1 == record->count)
                 json_write_raw(out, ",\"last\":true");
         }
@@ -105,7 +99,7 @@ bool change_line_write_record(struct wire_buffer *out, const vigil_record *recor
 
 bool change_line_write_entry(struct wire_buffer *out, const vigil_entry *entry, bool with_value)
 {
-    write_member(out, "{\"seq\":", entry->modified);
+    json_write_member(out, "{\"seq\":", entry->modified);
     json_write_raw(out, ",\"key\":");
     json_write_string(out, (struct bytes){(const uint8_t *)entry->key, strlen(entry->key)});
     json_write_raw(out, entry->present ? ",\"present\":true" : ",\"present\":false");
@@ -115,10 +109,10 @@ bool change_line_write_entry(struct wire_buffer *out, const vigil_entry *entry, 
             return false;
     }
     if (entry->present) {
-        write_member(out, ",\"created\":", entry->created);
-        write_member(out, ",\"version\":", entry->version);
+        json_write_member(out, ",\"created\":", entry->created);
+        json_write_member(out, ",\"version\":", entry->version);
     }
-    write_member(out, ",\"as_of\":", entry->seq);
+    json_write_member(out, ",\"as_of\":", entry->seq);
     json_write_raw(out, "}\n");
     return !out->failed;
 }
@@ -128,9 +122,9 @@ void change_line_write_bookmark(struct wire_buffer *out, const vigil_event *book
     char epoch[17];
 
     snprintf(epoch, sizeof(epoch), "%016" PRIx64, bookmark->position.epoch);
-    write_member(out, "{\"bookmark\":true,\"seq\":", bookmark->position.seq);
-    write_member(out, ",\"head\":", bookmark->head);
-    write_member(out, ",\"oldest\":", bookmark->oldest);
+    json_write_member(out, "{\"bookmark\":true,\"seq\":", bookmark->position.seq);
+    json_write_member(out, ",\"head\":", bookmark->head);
+    json_write_member(out, ",\"oldest\":", bookmark->oldest);
     json_write_raw(out, ",\"epoch\":\"");
     json_write_raw(out, epoch);
     json_write_raw(out, "\"}\n");

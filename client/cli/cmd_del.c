@@ -32,10 +32,8 @@ static int run(struct cli *cli, const struct arguments *arguments, const char *c
         goto out;
     }
     if (values[OPTION_META] != NULL) {
-        json_write_raw(out, "{\"seq\":");
-        json_write_u64(out, result.seq);
-        json_write_raw(out, ",\"prev_seq\":");
-        json_write_u64(out, result.prev_seq);
+        json_write_member(out, "{\"seq\":", result.seq);
+        json_write_member(out, ",\"prev_seq\":", result.prev_seq);
         json_write_raw(out, "}\n");
     } else {
         json_write_u64(out, result.seq);

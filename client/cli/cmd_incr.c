@@ -33,12 +33,9 @@ static void print_result(struct wire_buffer *out, struct bytes value, const vigi
     }
     json_write_raw(out, "{\"value\":");
     json_write_value(out, value);
-    json_write_raw(out, ",\"seq\":");
-    json_write_u64(out, result->seq);
-    json_write_raw(out, ",\"prev_seq\":");
-    json_write_u64(out, result->prev_seq);
-    json_write_raw(out, ",\"version\":");
-    json_write_u64(out, result->version);
+    json_write_member(out, ",\"seq\":", result->seq);
+    json_write_member(out, ",\"prev_seq\":", result->prev_seq);
+    json_write_member(out, ",\"version\":", result->version);
     json_write_raw(out, "}\n");
 }
 

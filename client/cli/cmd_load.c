@@ -255,10 +255,8 @@ static int report(struct load *l)
     struct wire_buffer *out = &cli->out.buffer;
     char applied[96];
 
-    json_write_raw(out, "{\"loaded\":");
-    json_write_u64(out, l->loaded);
-    json_write_raw(out, ",\"seq\":");
-    json_write_u64(out, l->seq);
+    json_write_member(out, "{\"loaded\":", l->loaded);
+    json_write_member(out, ",\"seq\":", l->seq);
     json_write_raw(out, "}\n");
     if (!l->stopped)
         return EXIT_DONE;

@@ -58,12 +58,9 @@ static int read_value(const struct cli *cli, const struct arguments *arguments,
 static void print_result(struct wire_buffer *out, const vigil_result *result, bool meta)
 {
     if (meta) {
-        json_write_raw(out, "{\"seq\":");
-        json_write_u64(out, result->seq);
-        json_write_raw(out, ",\"prev_seq\":");
-        json_write_u64(out, result->prev_seq);
-        json_write_raw(out, ",\"version\":");
-        json_write_u64(out, result->version);
+        json_write_member(out, "{\"seq\":", result->seq);
+        json_write_member(out, ",\"prev_seq\":", result->prev_seq);
+        json_write_member(out, ",\"version\":", result->version);
         json_write_raw(out, "}\n");
     } else {
         json_write_u64(out, result->seq);

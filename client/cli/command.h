@@ -60,8 +60,8 @@ extern const struct command command_put, command_get, command_del, command_incr,
 
 /* Opens the connection, or says why not. The exit code. */
 int cli_connect(struct cli *cli);
-/* Writes what the command has put into cli->out, unless a signal ended it. Takes the exit code that the command would return
- * and returns it, or that of a failed write. */
+/* Writes what the command has put into cli->out, unless a signal ended it. Takes the exit code that
+ * the command would return, and returns it, or that of a failed write. */
 int cli_finish(struct cli *cli, int exit_code);
 
 /* Each prints one line to standard error and returns the exit code. */

@@ -28,7 +28,10 @@ static void collect_message(void *context, jv message)
         static const char prefix[] = "jq: error: ";
         if (strncmp(line, prefix, sizeof(prefix) - 1) == 0)
             line += sizeof(prefix) - 1;
-        snprintf(f->message, sizeof(f->message), "%.*s", (int)strcspn(line, "\n"), line);
+        size_t size = strcspn(line, "\n");
+        while (size > 0 && (line[size - 1] == ':' || line[size - 1] == ' '))
+            size--; /* the expression would come next */
+        snprintf(f->message, sizeof(f->message), "%.*s", (int)size, line);
     }
     jv_free(text);
 }

@@ -106,6 +106,12 @@ int help_unknown_command(const struct cli *cli, const char *name)
     return cli_usage_error(cli, "unknown command '%.64s'", name);
 }
 
+void help_usage(const struct command *command, char text[HELP_USAGE_SIZE])
+{
+    snprintf(text, HELP_USAGE_SIZE, "vigil %s [OPTION]...%s%s", command->name,
+             *command->words != '\0' ? " " : "", command->words);
+}
+
 void help_write_overview(struct wire_buffer *out)
 {
     char left[64];
@@ -124,14 +130,15 @@ void help_write_overview(struct wire_buffer *out)
 
 void help_write_command(struct wire_buffer *out, const struct command *command)
 {
+    char usage[HELP_USAGE_SIZE];
+
+    help_usage(command, usage);
     write_text(out, "vigil ");
     write_text(out, command->name);
     write_text(out, " - ");
     write_text(out, command->summary);
-    write_text(out, "\n\nusage: vigil ");
-    write_text(out, command->name);
-    write_text(out, " [OPTION]... ");
-    write_text(out, command->words);
+    write_text(out, "\n\nusage: ");
+    write_text(out, usage);
     write_text(out, "\n\n");
     write_text(out, command->text);
     write_options(out, "\nOptions:\n", command->options, command->option_count);

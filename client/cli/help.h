@@ -13,6 +13,10 @@ const struct command *help_find_command(const char *name);
 /* Says so, and which one may have been meant. EXIT_USAGE. */
 int help_unknown_command(const struct cli *cli, const char *name);
 
+/* "vigil NAME [OPTION]... WORDS" */
+enum { HELP_USAGE_SIZE = 80 };
+void help_usage(const struct command *command, char text[HELP_USAGE_SIZE]);
+
 void help_write_overview(struct wire_buffer *out);
 void help_write_command(struct wire_buffer *out, const struct command *command);
 void help_write_version(struct wire_buffer *out);

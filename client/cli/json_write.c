@@ -32,6 +32,12 @@ void json_write_u64(struct wire_buffer *out, uint64_t number)
     wire_write_raw(out, digits + at, sizeof(digits) - at);
 }
 
+void json_write_member(struct wire_buffer *out, const char *name, uint64_t number)
+{
+    json_write_raw(out, name);
+    json_write_u64(out, number);
+}
+
 static void write_i64(struct wire_buffer *out, int64_t number)
 {
     if (number < 0)

@@ -16,6 +16,8 @@ bool json_write_value(struct wire_buffer *out, struct bytes value);
 /* A JSON string, with its quotes. */
 void json_write_string(struct wire_buffer *out, struct bytes text);
 void json_write_u64(struct wire_buffer *out, uint64_t number);
+/* name is what stands before the number: {"seq": or ,"seq": */
+void json_write_member(struct wire_buffer *out, const char *name, uint64_t number);
 /* Text that is JSON already. */
 void json_write_raw(struct wire_buffer *out, const char *text);
 

@@ -49,12 +49,15 @@ static int run_command(struct cli *cli, struct option_table *global, int argc, c
         help_write_version(&cli->out.buffer);
         return EXIT_DONE;
     }
-    if (arguments.word_count < command->words_min || arguments.word_count > command->words_max)
-        return cli_usage_error(cli, "%s; usage: vigil %s [OPTION]... %s",
+    if (arguments.word_count < command->words_min || arguments.word_count > command->words_max) {
+        char usage[HELP_USAGE_SIZE];
+        help_usage(command, usage);
+        return cli_usage_error(cli, "%s; usage: %s",
                                arguments.word_count < command->words_min
                                    ? "an argument is missing"
                                    : "there is an argument too many",
-                               command->name, command->words);
+                               usage);
+    }
     int err = set_up(cli, global);
     return err != EXIT_DONE ? err : command->run(cli, &arguments, local.values);
 }

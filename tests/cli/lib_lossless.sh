@@ -13,7 +13,10 @@ server_pid=
 started=() # processes of this test that may still run
 
 # A sanitizer makes everything about ten times slower: fewer changes, the same situations.
-if nm -D "$VIGILD" 2>/dev/null | grep -q __asan_init; then
+# (No grep -q: it would end nm by SIGPIPE, which pipefail takes for a no.)
+sanitized=
+if nm -D "$VIGILD" 2>/dev/null | grep __asan_init >/dev/null; then
+    sanitized=yes
     changes=${VIGIL_TEST_CHANGES:-40000}
 else
     changes=${VIGIL_TEST_CHANGES:-200000}

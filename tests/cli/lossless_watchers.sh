@@ -71,7 +71,7 @@ same "watcher killed $(($(cat "$dir/killed.runs") - 1)) times" "$dir/expected" "
 
 # A subscriber's queue holds 1024 messages of at most 8 KiB; the overlay and the batches have their bounds
 # too. A sanitizer keeps freed memory aside, so there only the direction could be checked.
-if ! nm -D "$VIGILD" 2>/dev/null | grep -q __asan_init; then
+if [[ -z $sanitized ]]; then
     grown=$((memory_after - memory_before))
     echo "server memory: $memory_before KiB before, $memory_after KiB after the load"
     ((grown < 65536)) || fail "the server grew by $grown KiB"

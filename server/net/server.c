@@ -7,6 +7,7 @@
 #include "server/net/signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -44,6 +45,24 @@ static uint64_t random_identity(void)
 
 /* ---- start ---- */
 
+/* The name of a folder that was made survives a power loss when the folder above it is synced. */
+static int sync_parent(const char *path)
+{
+    char parent[CONFIG_PATH_SIZE] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash) {
+        size_t size = slash > path ? (size_t)(slash - path) : 1;
+        memcpy(parent, path, size);
+        parent[size] = '\0';
+    }
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? 0 : errno;
+    int rc = fsync(fd) == 0 || errno == EINVAL ? 0 : errno; /* EINVAL: it has no such thing */
+    close(fd);
+    return rc;
+}
+
 /* The folders above the default one: ~/.local/state is not there on every machine. */
 static int make_parents(const char *path, struct failure *failure)
 {
@@ -52,10 +71,11 @@ static int make_parents(const char *path, struct failure *failure)
     memcpy(part, path, size + 1);
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            return failure_set(failure, errno == EACCES ? ERR_ACCESS : ERR_IO,
+        int rc = mkdir(part, 0700) == 0 ? sync_parent(part) : errno;
+        if (rc != 0 && rc != EEXIST)
+            return failure_set(failure, rc == EACCES ? ERR_ACCESS : ERR_IO,
                                "cannot make the folder %s: %s; give --data DIR", part,
-                               strerror(errno));
+                               strerror(rc));
         *slash = '/';
     }
     return ERR_OK;

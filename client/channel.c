@@ -1,9 +1,10 @@
 /*
- * channel.c - the request socket: connecting, greeting, sending within the
- * window, receiving, and noticing that the server is gone.
+ * channel.c - the request socket: connecting, greeting, receiving, noticing
+ * that the server is gone, and connecting again.
  *
  * Loss is told by a monitor on the socket (the peer closed), by a send that
- * finds no pipe, or by silence for the request timeout. With ZMQ_IMMEDIATE
+ * finds no pipe, or by silence: a part of the request timeout first, so that
+ * there is time to try another connection, longer each time. With ZMQ_IMMEDIATE
  * nothing is ever queued towards a server that is not there.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "client/clock.h"
+#include "client/delivery.h"
 #include "client/lease.h"
 #include "client/watch.h"
 
@@ -24,7 +26,10 @@ enum {
     RECONNECT_MOST_MS = 1000,
     RECEIVE_MAX = 1024, /* messages per step */
     WAIT_BUSY_MS = 100, /* a wait while a reply is expected: silence is counted in such slices */
-    WAIT_IDLE_MS = 1000
+    WAIT_IDLE_MS = 1000,
+    PATIENCE_SHARE = 4, /* of the request timeout, before another connection is tried */
+    PATIENCE_LEAST_MS = 250,
+    PATIENCE_MOST_MS = 60000
 };
 static const uint64_t hello_id = UINT64_MAX;
 
@@ -118,38 +123,41 @@ void channel_close(struct vigil *v)
     v->monitor = NULL;
     v->monitor_readable = false;
     v->state = CHANNEL_DOWN;
-    v->sent_first = 0;
-    v->sent_count = 0;
 }
 
-static void lose(struct vigil *v, const char *reason, bool drop_queued)
+/* Many clients lose a server at once; they need not all come back at once. */
+static int with_jitter(struct vigil *v, int delay_ms)
+{
+    v->random = v->random * 6364136223846793005u + 1442695040888963407u;
+    return delay_ms - (int)((v->random >> 33) % ((unsigned)delay_ms / 2 + 1));
+}
+
+static void lose(struct vigil *v, const char *reason, bool give_up)
 {
     connection_fail(v, ERR_DISCONNECTED, "%s: %s", v->endpoint_text, reason);
     channel_close(v);
     replay_channel_reset(v);
-    v->generation++;
     v->silent_ms = 0;
-    v->reconnect_ms = v->now_ms + v->reconnect_delay_ms;
+    v->reconnect_ms = v->now_ms + with_jitter(v, v->reconnect_delay_ms);
     v->reconnect_delay_ms = v->reconnect_delay_ms == 0 ? RECONNECT_FIRST_MS
                             : v->reconnect_delay_ms * 2 < RECONNECT_MOST_MS
                                 ? v->reconnect_delay_ms * 2
                                 : RECONNECT_MOST_MS;
-    if (drop_queued) {
-        outbox_clear(&v->outbox);
-        pending_fail_all(&v->pending, ERR_DISCONNECTED);
-    }
+    if (give_up)
+        delivery_give_up(v);
     lease_forget(v);
     for (struct vigil_watch *w = v->watches; w; w = w->next)
         watch_on_lost(w);
+    delivery_lost(v);
     connection_signal_all(v);
 }
 
 void connection_lost(struct vigil *v, const char *reason)
 {
-    lose(v, reason, v->sent_count > 0);
+    lose(v, reason, false);
 }
 
-void connection_forget_all(struct vigil *v, const char *reason)
+void connection_give_up(struct vigil *v, const char *reason)
 {
     lose(v, reason, true);
 }
@@ -210,7 +218,7 @@ static int read_hello(struct vigil *v, struct bytes data, struct reply_message_h
     return ERR_OK;
 }
 
-static void take_info(struct vigil *v, const struct reply_message_header *m)
+void connection_take_info(struct vigil *v, const struct reply_message_header *m)
 {
     v->epoch = m->epoch;
     v->incarnation = m->incarnation;
@@ -226,7 +234,8 @@ static int take_hello(struct vigil *v, struct bytes data)
         v->greeting_error = err;
         return err;
     }
-    take_info(v, &message);
+    connection_take_info(v, &message);
+    delivery_greeted(v, message.epoch);
     v->greeting_error = ERR_OK;
     v->reconnect_delay_ms = 0;
     v->state = CHANNEL_READY;
@@ -239,28 +248,15 @@ static int take_hello(struct vigil *v, struct bytes data)
 static int take_message(struct vigil *v, struct reply_frame *frame)
 {
     struct bytes data = {zmq_msg_data(&frame->message), zmq_msg_size(&frame->message)};
-    v->heard++;
     v->silent_ms = 0;
     if (zmq_msg_more(&frame->message))
         return ERR_MALFORMED;
     if (v->state == CHANNEL_GREETING)
         return take_hello(v, data);
-    if (v->state != CHANNEL_READY || v->sent_count == 0)
-        return ERR_MALFORMED;
-    struct sent_message sent = v->sent[v->sent_first];
-    struct reply_message_header message;
-    int err = pending_take_reply(&v->pending, frame, sent.first_id, sent.count, &message);
-    if (err)
-        return err;
-    v->sent_first = (v->sent_first + 1) % WINDOW_MAX;
-    v->sent_count--;
-    take_info(v, &message);
-    if (pending_has_outcome(&v->pending))
-        descriptor_signal(v->own_descriptor);
-    return ERR_OK;
+    return v->state == CHANNEL_READY ? delivery_take_reply(v, frame) : ERR_MALFORMED;
 }
 
-static void receive(struct vigil *v)
+void channel_receive(struct vigil *v)
 {
     for (int i = 0; i < RECEIVE_MAX && v->socket; i++) {
         struct reply_frame *frame = reply_frame_new(&v->pending);
@@ -278,7 +274,7 @@ static void receive(struct vigil *v)
             else
                 snprintf(reason, sizeof reason, "the server's reply was not understood: %s",
                          error_text(err));
-            lose(v, reason, v->sent_count > 0);
+            connection_lost(v, reason);
             return;
         }
     }
@@ -301,60 +297,18 @@ static bool monitor_tells_loss(struct vigil *v)
     }
 }
 
-/* ---- sending ---- */
-
-static void abort_message(void *context, const struct outbox_message *m)
-{
-    struct vigil *v = context;
-    for (uint16_t i = 0; i < m->count; i++)
-        pending_cancel(&v->pending, m->first_id + i, ERR_ABORTED);
-}
-
-void connection_abort_queued(struct vigil *v)
-{
-    outbox_drop_flagged(&v->outbox, MESSAGE_STOP_ON_ERROR, abort_message, v);
-    if (pending_has_outcome(&v->pending))
-        descriptor_signal(v->own_descriptor);
-}
-
-static bool window_has_room(const struct vigil *v, bool exclusive)
-{
-    if (v->sent_count == 0)
-        return true;
-    return v->sent_count < v->window && !exclusive && !v->sent[v->sent_first].exclusive;
-}
-
-void connection_send(struct vigil *v)
-{
-    while (v->state == CHANNEL_READY) {
-        const struct outbox_message *m = outbox_first(&v->outbox);
-        bool exclusive = m && (m->flags & MESSAGE_STOP_ON_ERROR);
-        if (exclusive && v->pending.failed_id != 0) {
-            connection_abort_queued(v);
-            continue;
-        }
-        if (!m || !window_has_room(v, exclusive))
-            return;
-        if (zmq_send(v->socket, m->buffer.data, m->buffer.size, ZMQ_DONTWAIT) < 0) {
-            if (zmq_errno() == EINTR)
-                continue;
-            receive(v); /* what was answered before the connection went */
-            if (v->state == CHANNEL_READY)
-                lose(v, "the connection was lost", v->sent_count > 0);
-            return;
-        }
-        v->sent[(v->sent_first + v->sent_count) % WINDOW_MAX] =
-            (struct sent_message){m->first_id, m->count, exclusive};
-        v->sent_count++;
-        outbox_pop(&v->outbox);
-    }
-}
-
 /* ---- stepping ---- */
+
+int connection_patience_ms(const struct vigil *v)
+{
+    int timeout_ms = v->request_timeout_ms < 0 ? TIMEOUT_DEFAULT_MS : v->request_timeout_ms;
+    int share = timeout_ms / PATIENCE_SHARE;
+    return share < PATIENCE_LEAST_MS ? PATIENCE_LEAST_MS : share;
+}
 
 static bool is_reply_expected(const struct vigil *v)
 {
-    return pending_count(&v->pending) > 0 || v->state == CHANNEL_GREETING;
+    return v->state == CHANNEL_GREETING || delivery_expects_reply(v);
 }
 
 void channel_advance_clock(struct vigil *v)
@@ -366,21 +320,34 @@ void channel_advance_clock(struct vigil *v)
         passed = STEP_MAX_MS;
     v->now_ms += passed;
     v->silent_ms = is_reply_expected(v) ? v->silent_ms + passed : 0;
+    v->stalled_ms = pending_count(&v->pending) > 0 ? v->stalled_ms + passed : 0;
+}
+
+/* Nothing has been answered for as long as a request may take. */
+static void give_up(struct vigil *v)
+{
+    v->stalled_ms = 0;
+    v->patience_ms = connection_patience_ms(v);
+    if (v->state == CHANNEL_GREETING || v->state == CHANNEL_READY) {
+        connection_give_up(v, "the server does not answer");
+        return;
+    }
+    connection_fail(v, ERR_DISCONNECTED, "%s: no server is there", v->endpoint_text);
+    delivery_give_up(v);
+    connection_signal_all(v);
 }
 
 static void check_silence(struct vigil *v)
 {
-    if (v->request_timeout_ms < 0 || v->silent_ms < v->request_timeout_ms)
-        return;
-    if (v->state == CHANNEL_GREETING || v->state == CHANNEL_READY) {
-        lose(v, "the server does not answer", true);
+    if (v->request_timeout_ms >= 0 && v->stalled_ms >= v->request_timeout_ms) {
+        give_up(v);
         return;
     }
-    v->silent_ms = 0;
-    outbox_clear(&v->outbox);
-    connection_fail(v, ERR_DISCONNECTED, "%s: no server is there", v->endpoint_text);
-    pending_fail_all(&v->pending, ERR_DISCONNECTED);
-    connection_signal_all(v);
+    if ((v->state != CHANNEL_GREETING && v->state != CHANNEL_READY) ||
+        v->silent_ms < v->patience_ms || !delivery_may_repeat(v))
+        return;
+    v->patience_ms = v->patience_ms * 2 < PATIENCE_MOST_MS ? v->patience_ms * 2 : PATIENCE_MOST_MS;
+    connection_lost(v, "the server does not answer");
 }
 
 static bool is_writable(void *socket)
@@ -396,11 +363,11 @@ void connection_step(struct vigil *v)
     if (v->state == CHANNEL_DOWN && v->now_ms >= v->reconnect_ms && channel_open(v) != ERR_OK)
         v->reconnect_ms = v->now_ms + RECONNECT_MOST_MS;
     if (v->socket)
-        receive(v);
+        channel_receive(v);
     if (v->monitor && v->monitor_readable && monitor_tells_loss(v)) {
-        receive(v); /* what was answered before the connection went */
+        channel_receive(v); /* what was answered before the connection went */
         if (v->state == CHANNEL_READY || v->state == CHANNEL_GREETING)
-            lose(v, "the connection was lost", v->sent_count > 0);
+            connection_lost(v, "the connection was lost");
     }
     if (v->state == CHANNEL_CONNECTING && is_writable(v->socket))
         send_hello(v);
@@ -413,7 +380,9 @@ void connection_step(struct vigil *v)
 
 int connection_due_ms(const struct vigil *v)
 {
-    if (is_reply_expected(v) || v->state != CHANNEL_READY)
+    if (v->resume_ms > v->now_ms)
+        return deadline_left_ms(v->resume_ms, v->now_ms, WAIT_BUSY_MS);
+    if (is_reply_expected(v) || pending_count(&v->pending) > 0 || v->state != CHANNEL_READY)
         return WAIT_BUSY_MS;
     return WAIT_IDLE_MS;
 }

@@ -1,4 +1,4 @@
-/* channel.h - what connection.c needs of channel.c: opening and closing the request socket. */
+/* channel.h - what the connection's other files need of channel.c: the request socket itself. */
 #ifndef VIGIL_CLIENT_CHANNEL_H
 #define VIGIL_CLIENT_CHANNEL_H
 
@@ -7,7 +7,9 @@
 /* ERR_OK, ERR_LIMIT, ERR_NO_MEMORY, ERR_INVALID (endpoint); sets the failure. */
 int channel_open(struct vigil *v);
 void channel_close(struct vigil *v);
-/* Moves now_ms and silent_ms on. */
+/* Takes what has come. */
+void channel_receive(struct vigil *v);
+/* Moves now_ms, stalled_ms and silent_ms on. */
 void channel_advance_clock(struct vigil *v);
 /* A socket of the library's making: no lingering, bounded messages. NULL: out of sockets or memory.
  */

@@ -11,6 +11,7 @@
 #include "client/channel.h"
 #include "client/clock.h"
 #include "client/context.h"
+#include "client/delivery.h"
 #include "client/wait.h"
 
 enum { SCRATCH_MAX = LIMIT_GET_KEYS * (LIMIT_KEY_SIZE + 1) };
@@ -88,7 +89,10 @@ static int init(struct vigil *v, const vigil_options *options)
     v->pipeline_max = options->pipeline_max ? options->pipeline_max : PIPELINE_MAX_DEFAULT;
     snprintf(v->client_name, sizeof v->client_name, "%s",
              options->client_name ? options->client_name : "");
+    client_session_init(&v->session, options->no_session);
+    v->patience_ms = connection_patience_ms(v);
     v->stepped_ms = clock_now_ms();
+    v->random = (uint64_t)v->stepped_ms ^ (uint64_t)(uintptr_t)v;
     v->now_ms = v->stepped_ms;
     v->renew_ms = DEADLINE_NEVER;
     outbox_init(&v->outbox);
@@ -154,6 +158,7 @@ void vigil_close(vigil *v)
         return;
     wait_forget(v);
     if (v->context) {
+        delivery_close_session(v);
         channel_close(v);
         replay_channel_free(v);
     }
@@ -251,17 +256,21 @@ static int call_failed(struct vigil *v, struct call *call)
     return connection_fail(v, err, NULL);
 }
 
-/* Silence for as long as a request may take is a lost connection. With less time (a wait has its
- * own), it cannot be told apart from a slow server, unless there is no connection at all. */
-static int call_timed_out(struct vigil *v, int timeout_ms, bool heard)
+/* Silence for as long as a request may take is a lost connection, and all is given up. With less
+ * time (a wait has its own), it cannot be told apart from a slow server, unless there is no
+ * connection at all. */
+static int call_timed_out(struct vigil *v, int timeout_ms, bool answered)
 {
     bool full_time = v->request_timeout_ms >= 0 && timeout_ms >= v->request_timeout_ms;
-    if (full_time && !heard) {
-        connection_forget_all(v, "the server does not answer");
+    bool is_there = v->state == CHANNEL_READY;
+    if (full_time && !answered) {
+        connection_give_up(v, is_there ? "the server does not answer" : "no server is there");
         return v->failure.code;
     }
-    if (v->state != CHANNEL_READY)
+    if (!is_there) {
+        delivery_drop_abandoned(v);
         return connection_fail(v, ERR_DISCONNECTED, "%s: no server is there", v->endpoint_text);
+    }
     return connection_fail(v, ERR_TIMEOUT, "no answer within %d ms", timeout_ms);
 }
 
@@ -273,7 +282,7 @@ int connection_call(struct vigil *v, struct call *call, int timeout_ms)
     int err = connection_request_end(v, on_call_reply, call, NULL);
     if (err)
         return err;
-    uint64_t heard = v->heard;
+    uint64_t answered = v->answered;
     int64_t deadline = deadline_after(timeout_ms);
     connection_send(v);
     while (!call->done) {
@@ -283,7 +292,7 @@ int connection_call(struct vigil *v, struct call *call, int timeout_ms)
             if (call->done)
                 break;
             pending_abandon(&v->pending, call);
-            return call_timed_out(v, timeout_ms, v->heard != heard);
+            return call_timed_out(v, timeout_ms, v->answered != answered);
         }
         connection_wait(v, NULL, deadline_left_ms(deadline, now, 1000));
         connection_step(v);

@@ -10,10 +10,10 @@
  *
  * 1. Requests go out in the order of their ids, at most `window` messages
  *    unanswered. In GREETING only the hello is under way.
- * 2. When the connection is lost, everything that was under way or queued
- *    behind it ends as DISCONNECTED, and the sockets are made anew: no reply of
- *    before can come any more. What was queued while nothing was under way
- *    stays queued: nothing was lost.
+ * 2. When the connection is lost the sockets are made anew: no reply of before
+ *    can come any more. What was under way is sent again (delivery.h), until
+ *    nothing has been answered for the request timeout: then everything ends as
+ *    DISCONNECTED.
  * 3. The library's own deadlines run on now_ms, which does not count time in
  *    which the process was stopped or the application did not call.
  *
@@ -29,6 +29,7 @@
 #include "client/pending.h"
 #include "client/replay_channel.h"
 #include "protocol/endpoint.h"
+#include "client/session.h"
 #include "protocol/failure.h"
 
 enum channel_state { CHANNEL_DOWN, CHANNEL_CONNECTING, CHANNEL_GREETING, CHANNEL_READY };
@@ -40,12 +41,6 @@ enum {
     SERVER_NAME_MAX = 64,
     CLIENT_NAME_MAX = 255,
     STEP_MAX_MS = 1100 /* longest that one step counts on now_ms; waits are shorter */
-};
-
-struct sent_message {
-    uint64_t first_id;
-    uint16_t count;
-    bool exclusive; /* stops on error: nothing else is sent until it is answered */
 };
 
 struct vigil {
@@ -64,23 +59,28 @@ struct vigil {
     void *socket;
     void *monitor;
     bool monitor_readable; /* it may have something */
-    uint32_t generation;   /* counts losses */
     int64_t reconnect_ms;  /* DOWN: until then */
     int reconnect_delay_ms;
     int greeting_error; /* why the last hello failed */
-    struct sent_message sent[WINDOW_MAX];
-    uint32_t sent_first;
-    uint32_t sent_count;
+    uint64_t random;
+
+    /* delivery */
     uint32_t window;
     struct outbox outbox;
     struct pending pending;
+    struct client_session session;
+    uint32_t ignored_count; /* replies to come that answer what is sent again */
+    int64_t resume_ms;      /* nothing is sent until then */
+    int resume_delay_ms;
     bool stop_on_error;
 
     /* time */
     int64_t now_ms;
     int64_t stepped_ms; /* the clock at the last step */
     int64_t silent_ms;  /* for so long nothing came although something was expected */
-    uint64_t heard;     /* counts messages from the server */
+    int64_t stalled_ms; /* for so long no request that waits has been answered */
+    int patience_ms;    /* so much silence is a lost connection */
+    uint64_t answered;  /* counts messages that have been answered */
 
     /* what replies told */
     uint64_t epoch;
@@ -120,12 +120,16 @@ void connection_step(struct vigil *v);
 /* Waits until something comes, for timeout_ms at most (less, if duties are due); stream (may be
  * NULL) is waited for as well. ERR_OK, ERR_INTERRUPTED. Call connection_step next. */
 int connection_wait(struct vigil *v, void *stream, int timeout_ms);
-/* Sends what is queued, as far as the window allows. */
+/* Sends what is queued, as far as the windows allow. */
 void connection_send(struct vigil *v);
 /* The connection is of no more use: see invariant 2. */
 void connection_lost(struct vigil *v, const char *reason);
-/* The same, and nothing stays queued either. */
-void connection_forget_all(struct vigil *v, const char *reason);
+/* The same, and nothing is sent again: all ends as DISCONNECTED. */
+void connection_give_up(struct vigil *v, const char *reason);
+/* What a reply message tells of the server. */
+void connection_take_info(struct vigil *v, const struct reply_message_header *m);
+/* How much silence is a lost connection, at first. */
+int connection_patience_ms(const struct vigil *v);
 /* Requests that wait behind a failure end as ABORTED. */
 void connection_abort_queued(struct vigil *v);
 /* Milliseconds until the connection wants to be stepped again, for the application's event loop. */

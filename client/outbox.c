@@ -1,9 +1,11 @@
-/* outbox.c - requests on their way into messages. */
+/* outbox.c - requests on their way into messages, and back. */
 #include "client/outbox.h"
 
 #include <stdlib.h>
 
 enum { SPARE_CAPACITY_MAX = 2 * OUTBOX_MESSAGE_SIZE };
+/* Where things stand in a request. */
+enum { REQUEST_OP_AT = 4, REQUEST_ID_AT = 8, REQUEST_NUMBER_AT = 16 };
 
 void outbox_init(struct outbox *o)
 {
@@ -28,10 +30,22 @@ static void message_release(struct outbox *o, struct outbox_message *m)
     o->spare_count++;
 }
 
+static void drop_first(struct outbox *o)
+{
+    struct outbox_message *m = o->first;
+    o->first = m->next;
+    if (!o->first)
+        o->last = NULL;
+    o->size_bytes -= m->buffer.size;
+    message_release(o, m);
+}
+
 void outbox_clear(struct outbox *o)
 {
     while (o->first)
-        outbox_pop(o);
+        drop_first(o);
+    o->unsent = NULL;
+    o->sent_count = 0;
 }
 
 void outbox_free(struct outbox *o)
@@ -45,17 +59,19 @@ void outbox_free(struct outbox *o)
     outbox_init(o);
 }
 
+/* ---- writing requests ---- */
+
 static struct outbox_message *message_take(struct outbox *o)
 {
     struct outbox_message *m = o->spare;
-    if (m) {
-        o->spare = m->next;
-        o->spare_count--;
-        wire_buffer_clear(&m->buffer);
-        m->next = NULL;
-        return m;
-    }
-    return calloc(1, sizeof *m);
+    if (!m)
+        return calloc(1, sizeof *m);
+    o->spare = m->next;
+    o->spare_count--;
+    struct wire_buffer buffer = m->buffer;
+    *m = (struct outbox_message){.buffer = buffer};
+    wire_buffer_clear(&m->buffer);
+    return m;
 }
 
 static int open_message(struct outbox *o, uint64_t first_id, uint32_t flags)
@@ -66,9 +82,7 @@ static int open_message(struct outbox *o, uint64_t first_id, uint32_t flags)
     m->buffer.size_max = o->message_size_max;
     m->first_id = first_id;
     m->flags = flags;
-    m->count = 0;
-    request_message_begin(&m->buffer, &(struct request_message_header){.flags = flags});
-    if (m->buffer.failed) {
+    if (!wire_extend(&m->buffer, OUTBOX_HEADER_SIZE)) {
         message_free(m);
         return ERR_NO_MEMORY;
     }
@@ -76,6 +90,8 @@ static int open_message(struct outbox *o, uint64_t first_id, uint32_t flags)
         o->last->next = m;
     else
         o->first = m;
+    if (!o->unsent)
+        o->unsent = m;
     o->last = m;
     return ERR_OK;
 }
@@ -90,25 +106,33 @@ static void drop_last(struct outbox *o)
         before->next = NULL;
     else
         o->first = NULL;
+    if (o->unsent == last)
+        o->unsent = NULL;
     o->last = before;
     message_release(o, last);
+}
+
+static bool last_takes(const struct outbox *o, uint8_t op, uint32_t flags, size_t size)
+{
+    const struct outbox_message *last = o->last;
+    if (!o->unsent || last->doubtful || last->first_number || last->flags != flags)
+        return false;
+    if (last->count == LIMIT_MESSAGE_REQUESTS ||
+        (request_op_is_mutation(op) && last->mutations == SESSION_MESSAGE_MUTATIONS))
+        return false;
+    return last->buffer.size + size <= OUTBOX_MESSAGE_SIZE &&
+           last->buffer.size + size <= o->message_size_max;
 }
 
 int outbox_begin(struct outbox *o, const struct request_header *header, uint32_t message_flags,
                  size_t body_size, struct wire_buffer **ret_buffer)
 {
-    size_t most = o->message_size_max - REQUEST_MESSAGE_HEADER_SIZE - REQUEST_HEADER_SIZE;
+    size_t most = o->message_size_max - OUTBOX_HEADER_SIZE - REQUEST_HEADER_SIZE;
     if (body_size > most)
         return ERR_TOO_LARGE;
     if (o->size_bytes >= OUTBOX_SIZE)
         return ERR_BUSY;
-    size_t size = REQUEST_HEADER_SIZE + body_size;
-    const struct outbox_message *last = o->last;
-    /* Ids have a hole where queued messages were dropped. */
-    o->opened = !last || header->id != last->first_id + last->count ||
-                last->flags != message_flags || last->count == LIMIT_MESSAGE_REQUESTS ||
-                last->buffer.size + size > OUTBOX_MESSAGE_SIZE ||
-                last->buffer.size + size > o->message_size_max;
+    o->opened = !last_takes(o, header->op, message_flags, REQUEST_HEADER_SIZE + body_size);
     if (o->opened) {
         int err = open_message(o, header->id, message_flags);
         if (err)
@@ -132,43 +156,191 @@ int outbox_end(struct outbox *o)
     }
     message_part_end(&m->buffer, o->request_at);
     m->count++;
+    if (request_op_is_mutation(m->buffer.data[o->request_at + REQUEST_OP_AT]))
+        m->mutations++;
     o->size_bytes += m->buffer.size - o->message_size_before;
     if (o->opened)
-        o->size_bytes += REQUEST_MESSAGE_HEADER_SIZE;
+        o->size_bytes += OUTBOX_HEADER_SIZE;
     return ERR_OK;
 }
 
-const struct outbox_message *outbox_first(struct outbox *o)
+/* ---- requests of a message ---- */
+
+/* The request at *at, or NULL at the end; moves on. Starts at 0. */
+static uint8_t *next_request(const struct outbox_message *m, size_t *at)
 {
-    struct outbox_message *m = o->first;
-    if (m)
-        message_set_count(&m->buffer, 0, m->count);
-    return m;
+    if (*at == 0)
+        *at = OUTBOX_HEADER_SIZE;
+    if (*at >= m->buffer.size)
+        return NULL;
+    uint8_t *request = m->buffer.data + *at;
+    *at += wire_load_u32(request);
+    return request;
 }
 
-void outbox_pop(struct outbox *o)
+bool outbox_next_id(const struct outbox_message *m, size_t *at, uint64_t *ret_id)
 {
-    struct outbox_message *m = o->first;
-    o->first = m->next;
-    if (!o->first)
-        o->last = NULL;
-    o->size_bytes -= m->buffer.size;
-    message_release(o, m);
+    const uint8_t *request = next_request(m, at);
+    if (!request)
+        return false;
+    *ret_id = wire_load_u64(request + REQUEST_ID_AT);
+    return true;
 }
 
-void outbox_drop_flagged(struct outbox *o, uint32_t flags,
-                         void (*each)(void *context, const struct outbox_message *m), void *context)
+uint64_t outbox_number_of(const struct outbox_message *m, uint64_t id)
+{
+    size_t at = 0;
+    for (const uint8_t *request; (request = next_request(m, &at));) {
+        if (wire_load_u64(request + REQUEST_ID_AT) == id)
+            return wire_load_u64(request + REQUEST_NUMBER_AT);
+    }
+    return 0;
+}
+
+uint64_t outbox_oldest_number(const struct outbox *o)
+{
+    for (const struct outbox_message *m = o->first; m; m = m->next) {
+        if (m->first_number)
+            return m->first_number;
+    }
+    return 0;
+}
+
+bool outbox_has_unnumbered_sent(const struct outbox *o)
+{
+    for (const struct outbox_message *m = o->first; m != o->unsent; m = m->next) {
+        if (m->mutations > 0 && m->first_number == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- sending ---- */
+
+static void give_numbers(struct outbox_message *m, struct client_session *s)
+{
+    size_t at = 0;
+    m->first_number = s->last_number + 1;
+    for (uint8_t *request; (request = next_request(m, &at));) {
+        if (request_op_is_mutation(request[REQUEST_OP_AT]))
+            wire_store_u64(request + REQUEST_NUMBER_AT, ++s->last_number);
+    }
+}
+
+struct bytes outbox_stamp(struct outbox_message *m, struct client_session *s)
+{
+    uint8_t header[OUTBOX_HEADER_SIZE];
+    struct wire_buffer b = {.data = header, .capacity = sizeof header, .size_max = sizeof header};
+    struct request_message_header h = {.count = m->count, .flags = m->flags};
+    if (client_session_is_open(s)) {
+        if (m->mutations > 0 && m->first_number == 0)
+            give_numbers(m, s);
+        h.flags |= MESSAGE_ACKNOWLEDGES;
+        h.session = s->id;
+        h.acknowledged = s->acknowledged;
+    }
+    request_message_begin(&b, &h);
+    size_t start = OUTBOX_HEADER_SIZE - b.size;
+    memcpy(m->buffer.data + start, header, b.size);
+    return (struct bytes){m->buffer.data + start, m->buffer.size - start};
+}
+
+void outbox_sent(struct outbox *o)
+{
+    o->unsent = o->unsent->next;
+    o->sent_count++;
+}
+
+void outbox_answered(struct outbox *o)
+{
+    drop_first(o);
+    o->sent_count--;
+}
+
+/* ---- sending again ---- */
+
+/* Closes the gaps of the requests that are not kept. */
+static void filter_message(struct outbox_message *m, bool was_sent, outbox_keeps *keeps,
+                           void *context)
+{
+    size_t at = 0;
+    size_t end = OUTBOX_HEADER_SIZE;
+    struct outbox_message kept = {.flags = m->flags};
+    for (uint8_t *request; (request = next_request(m, &at));) {
+        struct outbox_request r = {.op = request[REQUEST_OP_AT],
+                                   .id = wire_load_u64(request + REQUEST_ID_AT),
+                                   .number = wire_load_u64(request + REQUEST_NUMBER_AT),
+                                   .was_sent = was_sent || m->doubtful,
+                                   .doubtful = m->doubtful};
+        if (!keeps(context, &r))
+            continue;
+        size_t size = wire_load_u32(request);
+        memmove(m->buffer.data + end, request, size);
+        end += size;
+        if (kept.count++ == 0)
+            kept.first_id = r.id;
+        if (kept.first_number == 0)
+            kept.first_number = r.number;
+        kept.mutations = (uint16_t)(kept.mutations + request_op_is_mutation(r.op));
+    }
+    m->buffer.size = end;
+    m->first_id = kept.first_id;
+    m->first_number = kept.first_number;
+    m->count = kept.count;
+    m->mutations = kept.mutations;
+}
+
+void outbox_rewind(struct outbox *o, outbox_keeps *keeps, void *context)
 {
     struct outbox_message **link = &o->first;
+    bool was_sent = o->first != o->unsent;
+    o->last = NULL;
+    o->size_bytes = 0;
+    while (*link) {
+        struct outbox_message *m = *link;
+        was_sent = was_sent && m != o->unsent;
+        filter_message(m, was_sent, keeps, context);
+        m->doubtful = m->doubtful || was_sent;
+        if (m->count == 0) {
+            *link = m->next;
+            message_release(o, m);
+            continue;
+        }
+        o->size_bytes += m->buffer.size;
+        o->last = m;
+        link = &m->next;
+    }
+    o->unsent = o->first;
+    o->sent_count = 0;
+}
+
+void outbox_renumber(struct outbox *o)
+{
+    for (struct outbox_message *m = o->first; m; m = m->next) {
+        size_t at = 0;
+        for (uint8_t *request; (request = next_request(m, &at));)
+            wire_store_u64(request + REQUEST_NUMBER_AT, 0);
+        m->first_number = 0;
+        m->doubtful = false;
+    }
+}
+
+void outbox_take_out(struct outbox *o, bool (*takes)(void *context, const struct outbox_message *m),
+                     void *context)
+{
+    struct outbox_message **link = &o->first;
+    bool is_unsent = false;
     o->last = NULL;
     while (*link) {
         struct outbox_message *m = *link;
-        if (!(m->flags & flags)) {
+        is_unsent = is_unsent || m == o->unsent;
+        if (!is_unsent || !takes(context, m)) {
             o->last = m;
             link = &m->next;
             continue;
         }
-        each(context, m);
+        if (o->unsent == m)
+            o->unsent = m->next;
         *link = m->next;
         o->size_bytes -= m->buffer.size;
         message_release(o, m);

@@ -135,16 +135,14 @@ bool pending_outcome(struct pending *p, struct pending_outcome *ret_outcome)
 static void add_outcome(struct pending *p, const struct pending_outcome *outcome, bool stops)
 {
     p->outcomes[p->outcomes_next++ & (p->outcomes_capacity - 1)] = *outcome;
-    if (stops && outcome->completion.error && p->failed_id == 0)
+    int error = outcome->completion.error;
+    if (stops && error && error != ERR_ABORTED && p->failed_id == 0)
         p->failed_id = outcome->completion.id;
 }
 
 static void end_without_reply(struct pending *p, uint64_t id, int error)
 {
     struct pending_request *r = request_at(p, id);
-    if (r->ended)
-        return;
-    r->ended = true;
     if (r->application)
         add_outcome(p, &(struct pending_outcome){.completion = {.id = id, .error = error}},
                     r->stops);
@@ -152,23 +150,45 @@ static void end_without_reply(struct pending *p, uint64_t id, int error)
         r->handler(r->context, &(struct reply){.error = error});
 }
 
-static void forget_ended(struct pending *p)
+/* Requests end in order: a doomed one when it has become the oldest. */
+static void end_doomed(struct pending *p)
 {
-    while (p->first_id != p->next_id && request_at(p, p->first_id)->ended)
-        p->first_id++;
+    while (p->first_id != p->next_id && request_at(p, p->first_id)->doom) {
+        uint64_t id = p->first_id++;
+        end_without_reply(p, id, request_at(p, id)->doom);
+    }
 }
 
-void pending_cancel(struct pending *p, uint64_t id, int error)
+void pending_doom(struct pending *p, uint64_t id, int error)
 {
-    end_without_reply(p, id, error);
-    forget_ended(p);
+    struct pending_request *r = request_at(p, id);
+    if (!pending_is_live(p, id))
+        return;
+    r->doom = error;
+    /* Nothing may be sent behind it from now on. */
+    if (r->application && r->stops && error != ERR_ABORTED && p->failed_id == 0)
+        p->failed_id = id;
+    end_doomed(p);
 }
 
 void pending_fail_all(struct pending *p, int error)
 {
-    for (uint64_t id = p->first_id; id != p->next_id; id++)
-        end_without_reply(p, id, error);
-    p->first_id = p->next_id;
+    while (p->first_id != p->next_id) {
+        uint64_t id = p->first_id++;
+        int doom = request_at(p, id)->doom;
+        end_without_reply(p, id, doom ? doom : error);
+    }
+}
+
+bool pending_is_live(const struct pending *p, uint64_t id)
+{
+    return id - p->first_id < pending_count(p) && request_at(p, id)->doom == ERR_OK;
+}
+
+bool pending_is_abandoned(const struct pending *p, uint64_t id)
+{
+    const struct pending_request *r = request_at(p, id);
+    return !r->application && !r->handler;
 }
 
 /* ---- replies ---- */
@@ -248,13 +268,33 @@ static bool read_outcome(const struct reply *reply, struct pending_outcome *o)
     }
 }
 
+/* A mutation's reply that leaves open what becomes of it. */
+static enum reply_verdict judge(const struct pending_request *r, const struct answered_message *m,
+                                struct reply *reply)
+{
+    if (!m->numbered || !request_op_is_mutation(r->op) || reply->header.op == 0)
+        return REPLY_TAKEN;
+    switch (reply->error) {
+    case ERR_ABORTED: /* seq: the number that the server takes next */
+    case ERR_LIMIT:
+    case ERR_BUSY:
+        return reply->header.seq != 0 ? REPLY_AGAIN : REPLY_TAKEN;
+    case ERR_OUTCOME_UNKNOWN:
+        return m->doubtful ? REPLY_TAKEN : REPLY_SESSION_UNKNOWN;
+    case ERR_NO_SPACE: /* now; but an earlier copy of it may still be on its way */
+    case ERR_IO:
+    case ERR_NO_MEMORY:
+        if (m->doubtful)
+            reply->error = ERR_OUTCOME_UNKNOWN;
+        return REPLY_TAKEN;
+    default:
+        return REPLY_TAKEN;
+    }
+}
+
 static int end_with_reply(struct pending *p, struct reply *reply, uint64_t id)
 {
     struct pending_request *r = request_at(p, id);
-    /* Of a message that could not be read at all, the one error is everybody's. */
-    bool whole = reply->header.id == 0 && reply->error;
-    if (!whole && (reply->header.id != id || reply->header.op != r->op))
-        return ERR_MALFORMED;
     if (r->application) {
         struct pending_outcome outcome = {0};
         if (!read_outcome(reply, &outcome))
@@ -265,35 +305,53 @@ static int end_with_reply(struct pending *p, struct reply *reply, uint64_t id)
     } else if (r->handler) {
         r->handler(r->context, reply);
     }
-    r->ended = true;
     p->first_id = id + 1;
+    end_doomed(p);
     return ERR_OK;
 }
 
-int pending_take_reply(struct pending *p, struct reply_frame *frame, uint64_t first_id,
-                       uint16_t count, struct reply_message_header *ret_header)
+static int take_one(struct pending *p, struct reply *reply, const struct answered_message *m,
+                    struct reply_summary *summary)
 {
-    struct reply_message_header message;
+    uint64_t id = p->first_id;
+    const struct pending_request *r = request_at(p, id);
+    /* Of a message that could not be read at all, the one error is everybody's. */
+    bool whole = reply->header.id == 0 && reply->error;
+    if (id == p->next_id || (!whole && (reply->header.id != id || reply->header.op != r->op)))
+        return ERR_MALFORMED;
+    summary->verdict = judge(r, m, reply);
+    if (summary->verdict != REPLY_TAKEN)
+        return ERR_OK;
+    if (m->numbered && request_op_is_mutation(r->op) && reply->error &&
+        reply->error != ERR_OUTCOME_UNKNOWN && summary->failed_id == 0)
+        summary->failed_id = id;
+    summary->ended++;
+    return end_with_reply(p, reply, id);
+}
+
+int pending_take_reply(struct pending *p, struct reply_frame *frame,
+                       const struct answered_message *m, struct reply_summary *ret_summary)
+{
+    struct reply_summary summary = {.verdict = REPLY_TAKEN};
     struct wire_reader r =
         wire_reader_of(zmq_msg_data(&frame->message), zmq_msg_size(&frame->message));
-    int err = reply_message_read(&r, &message);
+    int err = reply_message_read(&r, &summary.header);
     if (err)
         return err;
-    forget_ended(p);
-    if (p->first_id != first_id || pending_count(p) < count)
+    if (p->first_id != m->first_id || pending_count(p) < m->count)
         return ERR_MALFORMED;
-    *ret_header = message;
+    *ret_summary = summary;
 
-    struct reply reply = {.message = ret_header, .frame = frame};
-    for (uint16_t i = 0; i < count; i++) {
+    struct reply reply = {.message = &ret_summary->header, .frame = frame};
+    for (uint16_t i = 0; i < m->count; i++) {
         bool repeat = i > 0 && reply.header.id == 0;
         if (!repeat) {
-            if (i >= message.count || reply_read(&r, &reply.header, &reply.body) != ERR_OK)
+            if (i >= summary.header.count || reply_read(&r, &reply.header, &reply.body) != ERR_OK)
                 return ERR_MALFORMED;
-            reply.error = reply.header.status;
         }
-        err = end_with_reply(p, &reply, first_id + i);
-        if (err)
+        reply.error = reply.header.status;
+        err = take_one(p, &reply, m, ret_summary);
+        if (err || ret_summary->verdict != REPLY_TAKEN)
             return err;
     }
     return wire_read_complete(&r) ? ERR_OK : ERR_MALFORMED;

@@ -8,8 +8,8 @@
  * Ids are given without holes, and replies come in the order of the requests,
  * so the table is a ring that is looked up by id.
  *
- * 1. Each request ends exactly once: with its reply, with pending_cancel or
- *    with pending_fail_all.
+ * 1. Each request ends exactly once: with its reply, with pending_doom or with
+ *    pending_fail_all; and in the order of the ids.
  * 2. Whatever bytes a reply message has, nothing outside of it is touched, and
  *    a message that does not answer what was asked is ERR_MALFORMED.
  * 3. Ending a request never needs memory: pending_add has reserved it.
@@ -30,7 +30,7 @@ struct reply_frame {
 };
 
 struct reply {
-    int error; /* DISCONNECTED, ABORTED: there is no reply, message and frame are NULL */
+    int error; /* that of the reply; without one message and frame are NULL */
     const struct reply_message_header *message;
     struct reply_header header;
     struct wire_reader body;
@@ -44,7 +44,7 @@ struct pending_request {
     uint8_t op;
     bool application;       /* its outcome goes to vigil_receive */
     bool stops;             /* its failure aborts what was sent behind it */
-    bool ended;             /* cancelled before it was sent */
+    int doom;               /* it ends with this error, once those before it have ended; 0 */
     reply_handler *handler; /* NULL: nobody listens any more */
     void *context;
 };
@@ -82,14 +82,39 @@ static inline size_t pending_count(const struct pending *p)
 }
 /* The owner of context is going away: its replies will be ignored. */
 void pending_abandon(struct pending *p, const void *context);
-/* Ends a request that was not sent. */
-void pending_cancel(struct pending *p, uint64_t id, int error);
+/* No reply will come: the request ends with error when those before it have ended. */
+void pending_doom(struct pending *p, uint64_t id, int error);
 void pending_fail_all(struct pending *p, int error);
+/* Neither ended nor doomed. */
+bool pending_is_live(const struct pending *p, uint64_t id);
+/* Nobody listens to it any more. */
+bool pending_is_abandoned(const struct pending *p, uint64_t id);
 
-/* The frame holds the reply to the message with requests first_id .. first_id + count - 1, which
- * must be the oldest. ERR_OK; ERR_MALFORMED, ERR_VERSION: the connection is of no more use. */
-int pending_take_reply(struct pending *p, struct reply_frame *frame, uint64_t first_id,
-                       uint16_t count, struct reply_message_header *ret_header);
+/* What a message held that is being answered. */
+struct answered_message {
+    uint64_t first_id; /* the oldest live one; then the live ones behind it */
+    uint16_t count;
+    bool numbered; /* its mutations have numbers of a session */
+    bool doubtful; /* it may have reached the server before */
+};
+
+enum reply_verdict {
+    REPLY_TAKEN,          /* every request has ended */
+    REPLY_AGAIN,          /* from one request on they were not looked at: to be sent again */
+    REPLY_SESSION_UNKNOWN /* likewise, because the server does not know the session */
+};
+
+struct reply_summary {
+    struct reply_message_header header;
+    enum reply_verdict verdict;
+    uint16_t ended;     /* requests */
+    uint64_t failed_id; /* the first numbered mutation that has certainly failed; 0 */
+};
+
+/* The frame holds the reply to message m. Its requests end, unless the verdict says other. ERR_OK;
+ * ERR_MALFORMED, ERR_VERSION: the connection is of no more use. */
+int pending_take_reply(struct pending *p, struct reply_frame *frame,
+                       const struct answered_message *m, struct reply_summary *ret_summary);
 
 static inline bool pending_has_outcome(const struct pending *p)
 {

@@ -23,7 +23,7 @@ static int check_room(struct vigil *v)
 /* A full message need not wait for company. */
 static void send_if_full(struct vigil *v)
 {
-    if (v->outbox.first != v->outbox.last)
+    if (v->outbox.unsent != v->outbox.last)
         connection_send(v);
 }
 
@@ -115,7 +115,7 @@ int vigil_receive(vigil *v, int timeout_ms, vigil_completion *ret_completion)
 {
     reply_frame_release(&v->pending, v->received_frame);
     v->received_frame = NULL;
-    if (v->sent_count == 0)
+    if (v->outbox.sent_count == 0)
         connection_send(v); /* the server has nothing to do */
     if (!pending_has_outcome(&v->pending)) {
         descriptor_clear(v->own_descriptor);

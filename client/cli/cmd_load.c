@@ -50,7 +50,6 @@ struct load {
     uint64_t loaded;           /* lines whose mutation took effect */
     uint64_t last_loaded_line; /* its number */
     uint64_t seq;              /* the last one's */
-    int64_t heard_ms;          /* when an outcome came last */
 
     bool stopped;         /* nothing more is sent */
     int error;            /* why, or VIGIL_OK for the end of the input and signals */
@@ -107,8 +106,7 @@ static void send_line(struct load *l)
     size_t size = load_line_size(l->line);
     l->in_flight[(l->first + l->count) % IN_FLIGHT_MAX] =
         (struct sent_line){l->input.line_number, size};
-    if (l->count++ == 0)
-        l->heard_ms = duration_now_ms();
+    l->count++;
     l->bytes += size;
 }
 
@@ -142,7 +140,6 @@ static void take_completion(struct load *l, const vigil_completion *completion)
     l->first = (l->first + 1) % IN_FLIGHT_MAX;
     l->count--;
     l->bytes -= sent.size;
-    l->heard_ms = duration_now_ms();
     if (completion->error == VIGIL_OK) {
         l->loaded++;
         l->last_loaded_line = sent.line_number;
@@ -179,21 +176,6 @@ static void receive_outcomes(struct load *l)
         }
         take_completion(l, &completion);
     }
-}
-
-/* A server that says nothing for the request time-out counts as lost. */
-static void check_silence(struct load *l)
-{
-    int limit_ms = l->cli->request_timeout_ms;
-
-    if (l->count == 0 || limit_ms < 0 || duration_now_ms() - l->heard_ms < limit_ms)
-        return;
-    if (!l->stopped || l->error == VIGIL_OK)
-        stop(l, VIGIL_TIMEOUT, 0,
-             "the server has not answered for the request time-out (--request-timeout)");
-    l->doubt_first = l->in_flight[l->first].line_number;
-    l->doubt_last = l->in_flight[(l->first + l->count - 1) % IN_FLIGHT_MAX].line_number;
-    l->count = 0;
 }
 
 static void show_progress(struct load *l, bool at_end)
@@ -244,7 +226,6 @@ static void transfer(struct load *l)
         bool has_room = !l->stopped && !l->line_waits && !window_is_full(l);
         if (l->count > 0 || has_room)
             wait_for_work(l, has_room && !l->input.ended);
-        check_silence(l);
     }
     show_progress(l, true);
 }

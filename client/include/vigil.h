@@ -90,6 +90,7 @@ typedef struct vigil_options {
     int request_timeout_ms;  /* of the blocking calls below; 0: 5000; negative: for ever */
     uint32_t pipeline_max;   /* requests under way in all; 0: 65536 */
     const char *client_name; /* for the server's log; NULL: none */
+    bool no_session;         /* mutations are not sent again: see "mutations" */
 } vigil_options;
 
 /* clang-format off */

@@ -1,7 +1,8 @@
 /*
  * What a client does with a server's bytes: the first byte chooses.
  *
- *   even  the rest is one reply message to three requests (pending.h, replay_channel.h)
+ *   even  the rest is one reply message to three requests (pending.h, replay_channel.h), by bit 1
+ *         within a session, by bit 2 not for the first time
  *   odd   the rest is a program for a watch: each step a byte, then what it needs
  *
  * Whatever comes, the watch's position never falls, no record is handed out twice or out of order,
@@ -26,8 +27,11 @@ static void count_reply(void *context, const struct reply *reply)
     assert((reply->message != NULL) == (reply->frame != NULL));
 }
 
-static void take_reply(const uint8_t *data, size_t size)
+static void take_reply(uint8_t how, const uint8_t *data, size_t size)
 {
+    struct answered_message m = {
+        .first_id = 1, .count = 3, .numbered = how & 2, .doubtful = how & 4};
+    struct reply_summary summary;
     struct pending p;
     struct reply_message_header message;
     struct reply_header header;
@@ -47,7 +51,7 @@ static void take_reply(const uint8_t *data, size_t size)
     zmq_msg_init_size(&frame->message, size);
     if (size > 0)
         memcpy(zmq_msg_data(&frame->message), data, size);
-    pending_take_reply(&p, frame, 1, 3, &message);
+    (void)pending_take_reply(&p, frame, &m, &summary);
     reply_frame_release(&p, frame);
     pending_fail_all(&p, ERR_DISCONNECTED);
     for (struct pending_outcome outcome; pending_outcome(&p, &outcome); ended++)
@@ -233,6 +237,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] & 1)
         run_program(data + 1, size - 1);
     else
-        take_reply(data + 1, size - 1);
+        take_reply(data[0], data + 1, size - 1);
     return 0;
 }

@@ -36,9 +36,12 @@ static size_t drain(struct outbox *o, size_t *ret_messages)
 {
     size_t requests = 0;
     *ret_messages = 0;
-    for (const struct outbox_message *m; (m = outbox_first(o)); outbox_pop(o)) {
-        struct wire_reader r = wire_reader_of(m->buffer.data, m->buffer.size);
+    struct client_session none = {.off = true};
+    for (struct outbox_message *m; (m = o->unsent); outbox_answered(o)) {
+        struct bytes message = outbox_stamp(m, &none);
+        struct wire_reader r = wire_reader_of(message.data, message.size);
         struct request_message_header header;
+        uint64_t last_id = 0;
         assert_int_equal(request_message_read(&r, &header), ERR_OK);
         assert_int_equal(header.count, m->count);
         assert_int_equal(header.flags, m->flags);
@@ -46,12 +49,14 @@ static size_t drain(struct outbox *o, size_t *ret_messages)
             struct request_header request;
             struct wire_reader body;
             assert_int_equal(request_read(&r, &request, &body), ERR_OK);
-            assert_int_equal(request.id, m->first_id + i);
+            assert_true(i == 0 ? request.id == m->first_id : request.id > last_id);
+            last_id = request.id;
         }
         assert_true(wire_read_complete(&r));
         assert_true(m->count == 1 || m->buffer.size <= OUTBOX_MESSAGE_SIZE);
         requests += header.count;
         (*ret_messages)++;
+        outbox_sent(o);
     }
     assert_int_equal(o->size_bytes, 0);
     return requests;
@@ -66,7 +71,7 @@ static void small_requests_share_messages(void **state)
     for (int i = 0; i < 10000; i++)
         assert_int_equal(add(&o, 10, 0), ERR_OK);
     assert_int_equal(drain(&o, &messages), 10000);
-    assert_int_equal(messages, 3); /* 4096, 4096, the rest */
+    assert_int_equal(messages, 10); /* 1024 mutations each, and the rest */
     for (int i = 0; i < 10; i++)
         assert_int_equal(add(&o, 100000, 0), ERR_OK);
     assert_int_equal(drain(&o, &messages), 10);
@@ -93,7 +98,7 @@ static void large_requests_go_alone_or_not_at_all(void **state)
     struct outbox o;
     size_t messages;
     outbox_init(&o);
-    size_t most = LIMIT_MESSAGE_SIZE - REQUEST_MESSAGE_HEADER_SIZE - REQUEST_HEADER_SIZE;
+    size_t most = LIMIT_MESSAGE_SIZE - OUTBOX_HEADER_SIZE - REQUEST_HEADER_SIZE;
     assert_int_equal(add(&o, 1, 0), ERR_OK);
     assert_int_equal(add(&o, most, 0), ERR_OK);
     assert_int_equal(add(&o, most + 1, 0), ERR_TOO_LARGE);
@@ -135,13 +140,16 @@ static void what_fails_is_taken_back(void **state)
     outbox_free(&o);
 }
 
-static void note_dropped(void *context, const struct outbox_message *m)
+static bool is_flagged(void *context, const struct outbox_message *m)
 {
     size_t *count = context;
+    if (!(m->flags & MESSAGE_STOP_ON_ERROR))
+        return false;
     *count += m->count;
+    return true;
 }
 
-static void flagged_messages_can_be_dropped(void **state)
+static void messages_can_be_taken_out(void **state)
 {
     (void)state;
     struct outbox o;
@@ -150,17 +158,179 @@ static void flagged_messages_can_be_dropped(void **state)
     outbox_init(&o);
     for (int i = 0; i < 9; i++)
         assert_int_equal(add(&o, 10, i % 3 == 1 ? 0 : MESSAGE_STOP_ON_ERROR), ERR_OK);
-    outbox_drop_flagged(&o, MESSAGE_STOP_ON_ERROR, note_dropped, &dropped);
+    outbox_take_out(&o, is_flagged, &dropped);
     assert_int_equal(dropped, 6);
     assert_int_equal(add(&o, 10, 0), ERR_OK); /* the last one is found again */
     assert_int_equal(drain(&o, &messages), 4);
     dropped = 0;
     assert_int_equal(add(&o, 10, MESSAGE_STOP_ON_ERROR), ERR_OK);
-    outbox_drop_flagged(&o, MESSAGE_STOP_ON_ERROR, note_dropped, &dropped);
+    outbox_take_out(&o, is_flagged, &dropped);
     assert_int_equal(dropped, 1);
-    assert_null(outbox_first(&o));
+    assert_null(o.first);
+    assert_int_equal(o.size_bytes, 0);
     assert_int_equal(add(&o, 10, 0), ERR_OK);
     assert_int_equal(drain(&o, &messages), 1);
+    /* What has been sent stays. */
+    assert_int_equal(add(&o, 10, MESSAGE_STOP_ON_ERROR), ERR_OK);
+    outbox_sent(&o);
+    assert_int_equal(add(&o, 10, MESSAGE_STOP_ON_ERROR), ERR_OK);
+    dropped = 0;
+    outbox_take_out(&o, is_flagged, &dropped);
+    assert_int_equal(dropped, 1);
+    assert_non_null(o.first);
+    outbox_free(&o);
+}
+
+/* ---- sending again ---- */
+
+static struct client_session open_session(uint32_t window)
+{
+    return (struct client_session){.state = SESSION_OPEN, .id = 77, .epoch = 5, .window = window};
+}
+
+/* Sends the next message; its requests are ids[..count], with these numbers, 0 for reads. */
+static void expect_sent(struct outbox *o, struct client_session *s, uint64_t acknowledged,
+                        const uint64_t *ids, const uint64_t *numbers, size_t count)
+{
+    struct request_message_header header;
+    assert_non_null(o->unsent);
+    struct bytes message = outbox_stamp(o->unsent, s);
+    struct wire_reader r = wire_reader_of(message.data, message.size);
+    assert_int_equal(request_message_read(&r, &header), ERR_OK);
+    assert_int_equal(header.session, s->id);
+    assert_int_equal(header.acknowledged, acknowledged);
+    assert_int_equal(header.count, count);
+    for (size_t i = 0; i < count; i++) {
+        struct request_header request;
+        struct wire_reader body;
+        assert_int_equal(request_read(&r, &request, &body), ERR_OK);
+        assert_int_equal(request.id, ids[i]);
+        assert_int_equal(request.number, numbers[i]);
+        assert_int_equal(outbox_number_of(o->unsent, ids[i]), numbers[i]);
+    }
+    assert_true(wire_read_complete(&r));
+    outbox_sent(o);
+}
+
+static void add_op(struct outbox *o, uint8_t op, uint32_t flags)
+{
+    struct wire_buffer *b;
+    struct request_header header = {.op = op, .id = next_id};
+    assert_int_equal(outbox_begin(o, &header, flags, 3, &b), ERR_OK);
+    wire_write_raw(b, "xyz", 3);
+    assert_int_equal(outbox_end(o), ERR_OK);
+    next_id++;
+}
+
+static bool keep_after(void *context, const struct outbox_request *r)
+{
+    const uint64_t *id = context;
+    return r->id > *id;
+}
+
+static bool keep_reads_and_new(void *context, const struct outbox_request *r)
+{
+    size_t *lost = context;
+    bool keeps = !request_op_is_mutation(r->op) || !r->doubtful;
+    *lost += !keeps;
+    return keeps;
+}
+
+static void what_is_sent_again_keeps_its_numbers(void **state)
+{
+    (void)state;
+    struct outbox o;
+    struct client_session s = open_session(4096);
+    next_id = 1;
+    outbox_init(&o);
+    add_op(&o, OP_PUT, 0); /* 1 */
+    add_op(&o, OP_GET, 0);
+    add_op(&o, OP_INCR, 0);
+    expect_sent(&o, &s, 0, (uint64_t[]){1, 2, 3}, (uint64_t[]){1, 0, 2}, 3);
+    add_op(&o, OP_DELETE, 0); /* 4: a message of its own */
+    add_op(&o, OP_TXN, 0);
+    expect_sent(&o, &s, 0, (uint64_t[]){4, 5}, (uint64_t[]){3, 4}, 2);
+    add_op(&o, OP_PUT, 0); /* 6: not sent */
+    assert_int_equal(o.sent_count, 2);
+    assert_int_equal(outbox_oldest_number(&o), 1);
+    assert_false(outbox_has_unnumbered_sent(&o));
+
+    uint64_t ended = 2;
+    outbox_rewind(&o, keep_after, &ended);
+    assert_int_equal(o.sent_count, 0);
+    assert_int_equal(outbox_oldest_number(&o), 2);
+    client_session_acknowledge(&s, outbox_oldest_number(&o));
+    expect_sent(&o, &s, 1, (uint64_t[]){3}, (uint64_t[]){2}, 1);
+    expect_sent(&o, &s, 1, (uint64_t[]){4, 5}, (uint64_t[]){3, 4}, 2);
+    assert_true(o.first->doubtful && o.first->next->doubtful && !o.unsent->doubtful);
+    expect_sent(&o, &s, 1, (uint64_t[]){6}, (uint64_t[]){5}, 1);
+
+    /* A whole message has ended. */
+    ended = 3;
+    outbox_rewind(&o, keep_after, &ended);
+    client_session_acknowledge(&s, outbox_oldest_number(&o));
+    expect_sent(&o, &s, 2, (uint64_t[]){4, 5}, (uint64_t[]){3, 4}, 2);
+    outbox_answered(&o);
+    ended = 100;
+    outbox_rewind(&o, keep_after, &ended);
+    assert_null(o.first);
+    assert_null(o.last);
+    assert_int_equal(o.size_bytes, 0);
+    assert_int_equal(client_session_acknowledge(&s, outbox_oldest_number(&o)), 5);
+    outbox_free(&o);
+}
+
+static void another_session_numbers_anew_what_was_never_sent(void **state)
+{
+    (void)state;
+    struct outbox o;
+    struct client_session s = open_session(4096);
+    size_t lost = 0;
+    next_id = 1;
+    outbox_init(&o);
+    add_op(&o, OP_PUT, 0);
+    add_op(&o, OP_GET, 0);
+    expect_sent(&o, &s, 0, (uint64_t[]){1, 2}, (uint64_t[]){1, 0}, 2);
+    uint64_t none = 0;
+    outbox_rewind(&o, keep_after, &none); /* the connection was lost */
+    expect_sent(&o, &s, 0, (uint64_t[]){1, 2}, (uint64_t[]){1, 0}, 2);
+    add_op(&o, OP_PUT, 0);
+    expect_sent(&o, &s, 0, (uint64_t[]){3}, (uint64_t[]){2}, 1); /* over this connection only */
+    add_op(&o, OP_PUT, 0);
+    outbox_rewind(&o, keep_reads_and_new, &lost);
+    outbox_renumber(&o);
+    assert_int_equal(lost, 1);
+    s = open_session(4096);
+    s.id = 78;
+    expect_sent(&o, &s, 0, (uint64_t[]){2}, (uint64_t[]){0}, 1);
+    expect_sent(&o, &s, 0, (uint64_t[]){3}, (uint64_t[]){1}, 1);
+    expect_sent(&o, &s, 0, (uint64_t[]){4}, (uint64_t[]){2}, 1);
+    for (struct outbox_message *m = o.first; m; m = m->next)
+        assert_false(m->doubtful);
+    outbox_free(&o);
+}
+
+static void without_a_session_nothing_is_numbered(void **state)
+{
+    (void)state;
+    struct outbox o;
+    struct client_session none = {.off = true};
+    struct request_message_header header;
+    next_id = 1;
+    outbox_init(&o);
+    add_op(&o, OP_GET, 0);
+    outbox_stamp(o.unsent, &none);
+    outbox_sent(&o);
+    assert_false(outbox_has_unnumbered_sent(&o));
+    add_op(&o, OP_PUT, 0);
+    struct bytes message = outbox_stamp(o.unsent, &none);
+    outbox_sent(&o);
+    struct wire_reader r = wire_reader_of(message.data, message.size);
+    assert_int_equal(request_message_read(&r, &header), ERR_OK);
+    assert_int_equal(header.session, 0);
+    assert_int_equal(header.flags, 0);
+    assert_int_equal(outbox_oldest_number(&o), 0);
+    assert_true(outbox_has_unnumbered_sent(&o));
     outbox_free(&o);
 }
 
@@ -211,13 +381,14 @@ static void message_error(struct message *m, uint8_t op, uint64_t id, int status
 static int take_bytes(struct pending *p, const uint8_t *data, size_t size, uint64_t first_id,
                       uint16_t count)
 {
-    struct reply_message_header header;
+    struct reply_summary summary;
+    struct answered_message m = {.first_id = first_id, .count = count};
     struct reply_frame *f = reply_frame_new(p);
     assert_non_null(f);
     zmq_msg_init_size(&f->message, size);
     if (size)
         memcpy(zmq_msg_data(&f->message), data, size);
-    int err = pending_take_reply(p, f, first_id, count, &header);
+    int err = pending_take_reply(p, f, &m, &summary);
     reply_frame_release(p, f);
     return err;
 }
@@ -341,9 +512,10 @@ static void a_loss_ends_all(void **state)
     assert_int_equal(pending_init(&p), ERR_OK);
     for (int i = 0; i < 1000; i++)
         ask(&p, i % 2 ? note : NULL, &s);
-    pending_cancel(&p, 1, ERR_ABORTED);
-    pending_cancel(&p, 2, ERR_ABORTED);
-    pending_cancel(&p, 1000, ERR_ABORTED);
+    pending_doom(&p, 1, ERR_ABORTED);
+    pending_doom(&p, 2, ERR_ABORTED);
+    pending_doom(&p, 1000, ERR_ABORTED);
+    assert_int_equal(s.calls, 1); /* the last one waits for its turn */
     assert_int_equal(s.error, ERR_ABORTED);
     pending_fail_all(&p, ERR_DISCONNECTED);
     assert_int_equal(s.calls, 500);
@@ -395,7 +567,10 @@ int main(void)
         cmocka_unit_test(flags_separate_messages),
         cmocka_unit_test(large_requests_go_alone_or_not_at_all),
         cmocka_unit_test(what_fails_is_taken_back),
-        cmocka_unit_test(flagged_messages_can_be_dropped),
+        cmocka_unit_test(messages_can_be_taken_out),
+        cmocka_unit_test(what_is_sent_again_keeps_its_numbers),
+        cmocka_unit_test(another_session_numbers_anew_what_was_never_sent),
+        cmocka_unit_test(without_a_session_nothing_is_numbered),
         cmocka_unit_test(replies_reach_who_asked),
         cmocka_unit_test(one_error_answers_a_message_that_was_not_understood),
         cmocka_unit_test(what_answers_something_else_is_malformed),

@@ -75,14 +75,23 @@ void apart_guard(MDB_env *env)
     (void)mdb_env_set_assert(env, end_at_assertion);
 }
 
-static void limit_resource(int resource, rlim_t most)
+static void lower(struct rlimit *limit, rlim_t most)
+{
+    if (limit->rlim_cur == RLIM_INFINITY || limit->rlim_cur > most)
+        limit->rlim_cur = most;
+}
+
+static void limit_resources(uint64_t bytes)
 {
     struct rlimit limit;
-    if (getrlimit(resource, &limit) != 0)
-        return;
-    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > most)
-        limit.rlim_cur = most;
-    (void)setrlimit(resource, &limit);
+    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+        lower(&limit, 0);
+        (void)setrlimit(RLIMIT_CORE, &limit);
+    }
+    if (getrlimit(RLIMIT_CPU, &limit) == 0) {
+        lower(&limit, (rlim_t)(SECONDS_LEAST + (bytes >> 20)));
+        (void)setrlimit(RLIMIT_CPU, &limit);
+    }
 }
 
 static void run_in_child(const struct apart *a, int channel, pid_t parent)
@@ -91,8 +100,7 @@ static void run_in_child(const struct apart *a, int channel, pid_t parent)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(EXIT_DONE);
-    limit_resource(RLIMIT_CORE, 0);
-    limit_resource(RLIMIT_CPU, (rlim_t)(SECONDS_LEAST + (a->bytes >> 20)));
+    limit_resources(a->bytes);
     failure.code = a->work(a->context, channel, &failure);
     send_message(channel, LAST, &failure, sizeof failure);
     _exit(EXIT_DONE);

@@ -178,14 +178,27 @@ void session_expire(struct session_table *t, uint64_t now_ms, uint64_t idle_ms, 
     }
 }
 
+/* Those that are in no other list. */
+static void free_gone(const struct session_table *t, enum session_list list)
+{
+    for (struct session *s = t->lists[list].first; s;) {
+        struct session *after = s->writing.after;
+        if (s->is_gone)
+            free(s);
+        s = after;
+    }
+}
+
 void session_table_free(struct session_table *t)
 {
-    while (t->lists[SESSION_BY_USE].first)
-        make_gone(t, t->lists[SESSION_BY_USE].first);
-    while (t->lists[SESSION_WRITTEN].first)
-        end(t, t->lists[SESSION_WRITTEN].first);
-    while (t->lists[SESSION_UNWRITTEN].first)
-        end(t, t->lists[SESSION_UNWRITTEN].first);
+    free_gone(t, SESSION_UNWRITTEN);
+    free_gone(t, SESSION_WRITTEN);
+    for (struct session *s = t->lists[SESSION_BY_USE].first; s;) {
+        struct session *after = s->use.after;
+        outcomes_free(&s->outcomes);
+        free(s);
+        s = after;
+    }
     table_free(&t->table);
 }
 

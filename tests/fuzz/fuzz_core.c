@@ -5,19 +5,21 @@
  *
  *  - each message has one reply message, with as many replies as requests, or one;
  *  - records are whole, in seq order, and name the seq at which each key changed before;
+ *  - the records of a session have rising numbers: none is applied twice;
  *  - an abort leaves the keys as they were, a restart too;
  *  - what a stream emits is whole, and its chain has no gap.
  *
  * Input: commands of one byte (its remainder by 8), each with what follows it:
  *  0 message: u8 peer, u16 size, bytes     4 tick: u8
- *  1 request: u8 peer, u8 op, u8 flags,    5 slice: u8 rows
+ *  1 request: u8 peer (from 128 on: within a session, see send_request),
+ *             u8 op, u8 flags,             5 slice: u8 rows
  *    u16 size, body (for stream_renew and  6 commit, restart
  *    _close: numbers of known topics)      7 subscription: u8 number of a known topic
  *  2 commit   3 abort
  */
 #include "tests/support/core_fixture.h"
 
-enum { STEPS_MAX = 300, KEYS_MAX = 500, TOPICS_MAX = 64, PEERS = 5 };
+enum { STEPS_MAX = 300, KEYS_MAX = 500, TOPICS_MAX = 64, PEERS = 5, SESSIONS_MAX = 8 };
 
 struct shadow_key {
     struct bytes key;
@@ -31,8 +33,16 @@ struct shadow_topic {
     bool is_seen;
 };
 
+struct shadow_session {
+    uint64_t session;
+    uint64_t next;     /* number */
+    uint64_t recorded; /* the newest number with a record */
+};
+
 struct fuzz {
     struct core_fixture f;
+    struct shadow_session sessions[SESSIONS_MAX];
+    size_t session_count;
     struct shadow_key keys[KEYS_MAX];
     size_t key_count;
     struct shadow_topic topics[TOPICS_MAX];
@@ -72,6 +82,13 @@ static void check_records(struct fuzz *z)
         struct record_header h;
         struct bytes record = core_fixture_record(&z->f, ++z->checked);
         CHECK(record_check(record, &h) == ERR_OK && h.seq == z->checked);
+        CHECK((h.session != 0) == ((h.flags & RECORD_FLAG_RESULT) != 0));
+        for (size_t i = 0; i < z->session_count; i++) {
+            if (z->sessions[i].session != h.session)
+                continue;
+            CHECK(h.number > z->sessions[i].recorded);
+            z->sessions[i].recorded = h.number;
+        }
         struct change c;
         for (struct change_iterator i = record_changes(record.data); change_next(&i, &c);) {
             struct shadow_key *k = shadow_of(z, c.key);
@@ -116,12 +133,21 @@ static void check_replies(struct fuzz *z, int code)
         CHECK(reply.message.head == core_fixture_head(&z->f));
         for (uint16_t r = 0; r < count; r++) {
             reply = core_fixture_reply(&z->f, m, r);
-            CHECK(reply.header.seq <= reply.message.head);
+            /* Where a session's number was not taken, seq is the one that would be. */
+            CHECK(reply.header.seq <= reply.message.head || reply.header.status == ERR_ABORTED ||
+                  reply.header.status == ERR_LIMIT || reply.header.status == ERR_INVALID);
             CHECK(code == ERR_OK || reply.header.status == code);
             struct reply_stream_open body;
             if (reply.header.op == OP_STREAM_OPEN && reply.header.status == ERR_OK) {
                 CHECK(reply_stream_open_read(&reply.body, &body));
                 note_topic(z, body.topic);
+            }
+            struct reply_session_open opened;
+            if (reply.header.op == OP_SESSION_OPEN && reply.header.status == ERR_OK) {
+                CHECK(reply_session_open_read(&reply.body, &opened));
+                if (z->session_count < SESSIONS_MAX)
+                    z->sessions[z->session_count++] =
+                        (struct shadow_session){.session = opened.session, .next = 1};
             }
         }
     }
@@ -216,6 +242,34 @@ static void send_message(struct fuzz *z, uint8_t peer, struct bytes message)
     core_fixture_send_bytes(&z->f, names[peer % PEERS], message);
 }
 
+/* How a request of a session is sent: bits 0 and 1 choose the session, bits 2 and 3 the number (the
+ * next, the one before, one further, 0), bit 4 acknowledges all before, bit 5 stops on error. */
+static void begin_in_session(struct fuzz *z, uint8_t how)
+{
+    struct core_fixture *f = &z->f;
+    struct shadow_session unknown = {.session = 1, .next = 1};
+    size_t i = how & 3u;
+    struct shadow_session *s = i < z->session_count ? &z->sessions[i] : &unknown;
+    uint32_t flags = (how & 0x10) != 0 ? MESSAGE_ACKNOWLEDGES : 0;
+    if ((how & 0x20) != 0)
+        flags |= MESSAGE_STOP_ON_ERROR;
+    f->acknowledged = s->next - 1;
+    core_fixture_message(f, flags, s->session);
+    switch (how >> 2 & 3u) {
+    case 0:
+        f->next_number = s->next++;
+        break;
+    case 1:
+        f->next_number = s->next - 1;
+        break;
+    case 2:
+        f->next_number = ++s->next;
+        break;
+    default:
+        break;
+    }
+}
+
 static void send_request(struct fuzz *z, struct wire_reader *r)
 {
     struct core_fixture *f = &z->f;
@@ -223,7 +277,10 @@ static void send_request(struct fuzz *z, struct wire_reader *r)
     uint8_t op = wire_read_u8(r);
     uint8_t flags = wire_read_u8(r);
     struct bytes body = wire_read_bytes16(r);
-    core_fixture_message(f, 0, 0);
+    if (peer >= 128)
+        begin_in_session(z, peer);
+    else
+        core_fixture_message(f, 0, 0);
     f->next_flags = flags;
     (void)request_start(f, op);
     if (op == OP_STREAM_RENEW || op == OP_STREAM_CLOSE) {
@@ -300,7 +357,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                               .message_size_max = 30000,
                                               .streams_max = 40,
                                               .streams_per_peer_max = 30,
-                                              .peers_max = 4};
+                                              .peers_max = 4,
+                                              .sessions_max = 6,
+                                              .session_idle_ms = 4000};
     struct fuzz *z = calloc(1, sizeof *z);
     struct wire_reader r = wire_reader_of(data, size);
     core_fixture_open(&z->f, 1, &limits);

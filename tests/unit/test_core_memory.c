@@ -139,14 +139,21 @@ static void scene_open(struct scene *s)
         s->last_of[i] = 2;
     }
     core_fixture_message(f, 0, 0);
+    (void)request_plain(f, OP_SESSION_OPEN);
+    struct reply_session_open opened;
+    struct parsed_reply reply = core_fixture_ask(f, "p");
+    assert_true(reply_session_open_read(&reply.body, &opened));
+    core_fixture_message(f, 0, opened.session);
     for (unsigned i = 0; i < 20; i++) {
         char key[2] = {(char)('a' + i % 4), '\0'};
+        f->next_number = i + 1;
         (void)request_put(f, key, i % 3 == 0 ? s->large : value_number(2));
     }
     struct pattern c = {PATTERN_EXACT, bytes_of("c")};
     (void)request_open(f, &c, 1);
     s->first = built(f);
-    core_fixture_message(f, 0, 0);
+    core_fixture_message(f, 0, opened.session);
+    f->next_number = 21;
     (void)request_start(f, OP_TXN);
     wire_write_u16(&f->message, 0);
     wire_write_u16(&f->message, 3);
@@ -156,6 +163,7 @@ static void scene_open(struct scene *s)
     wire_write_u16(&f->message, 0);
     request_finish(f);
     (void)request_get(f, "b");
+    (void)request_plain(f, OP_SESSION_OPEN);
     s->second = built(f);
 }
 
@@ -209,6 +217,9 @@ static void assert_untouched(struct core_fixture *f, const struct scene *s)
     core_figures(f->core, &figures);
     assert_int_equal(figures.overlay_keys, 2);
     assert_int_equal(figures.head, 2);
+    assert_int_equal(figures.sessions, 1);
+    assert_int_equal(figures.session_replies, 0);
+    assert_int_equal(figures.session_bytes, 0);
 }
 
 static void check_aborted(struct scene *s, size_t messages)
@@ -218,7 +229,7 @@ static void check_aborted(struct scene *s, size_t messages)
     for (size_t m = 0; m < messages; m++) {
         struct parsed_reply reply = core_fixture_reply(f, m, 0);
         assert_int_equal(reply.header.status, ERR_NO_MEMORY);
-        assert_true(reply.message.count == 1 || reply.message.count == (m == 0 ? 21 : 2));
+        assert_true(reply.message.count == 1 || reply.message.count == (m == 0 ? 21 : 3));
     }
     assert_untouched(f, s);
     (void)core_fixture_tick(f, 1);
@@ -232,6 +243,10 @@ static void check_committed(struct scene *s)
     assert_int_equal(s->last_of[2], 20);
     assert_int_equal(core_fixture_reply(f, 0, 19).header.seq, 22);
     assert_int_equal(core_fixture_reply(f, 1, 0).header.seq, 23);
+    struct core_figures figures;
+    core_figures(f->core, &figures);
+    assert_int_equal(figures.sessions, 2);
+    assert_int_equal(figures.session_replies, 21);
 }
 
 /* One batch with failures from the n-th allocation. False when there was none to fail. */

@@ -169,13 +169,11 @@ static size_t read_block(uint8_t *out, size_t size)
     assert_non_null(at);
     size_t count = 0;
     for (at += sizeof fence - 1; strncmp(at, "```", 3) != 0; at = strchr(at, '\n') + 1) {
-        const char *text = at;
-        unsigned byte;
-        int used;
-        while (sscanf(text, " %2x%n", &byte, &used) == 1) {
+        char *end;
+        for (const char *text = at; *text != '#'; text = end + strspn(end, " ")) {
             assert_true(count < size);
-            out[count++] = (uint8_t)byte;
-            text += used;
+            out[count++] = (uint8_t)strtoul(text, &end, 16);
+            assert_ptr_equal(end, text + 2);
         }
     }
     return count;

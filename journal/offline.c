@@ -123,8 +123,9 @@ int journal_verify(const char *directory,
         err = directory_lock(directory, true, &lock_fd, failure);
     if (err != ERR_OK)
         return err;
-    void *shared =
-        mmap(NULL, sizeof *o.so_far, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const int flags = MAP_SHARED | MAP_ANONYMOUS;
+    /* cppcheck-suppress invalidFunctionArg */
+    void *shared = mmap(NULL, sizeof *o.so_far, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (shared == MAP_FAILED) {
         err = failure_set(failure, ERR_NO_MEMORY, "out of memory");
     } else {

@@ -15,7 +15,9 @@
 #include "tests/support/client_fixture.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <string.h>
 
 enum { PATIENCE_MS = 30000 };
 
@@ -130,25 +132,121 @@ static void a_watch_that_must_not_reconnect_ends(void **state)
     vigil_watch_close(w);
 }
 
-static void requests_under_way_end_as_disconnected(void **state)
+/* Sends what a stopped server will never see, and kills it. */
+static void send_and_kill(vigil *v, int count)
+{
+    vigil_completion c;
+    assert_int_equal(kill(f.server.pid, SIGSTOP), 0);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(vigil_send_incr(v, "n", 1, NULL), VIGIL_OK);
+    assert_int_equal(vigil_receive(v, 50, &c), VIGIL_TIMEOUT);
+    client_fixture_kill_server(&f);
+}
+
+static void requests_under_way_survive_the_server(void **state)
+{
+    (void)state;
+    vigil_entry entry;
+    vigil_completion c;
+    for (int round = 0; round < 3; round++) {
+        send_and_kill(f.v, 10);
+        client_fixture_start_server(&f);
+        assert_int_equal(vigil_send_get(f.v, "n", NULL), VIGIL_OK);
+        for (int i = 0; i < 10; i++) {
+            assert_int_equal(vigil_receive(f.v, PATIENCE_MS, &c), VIGIL_OK);
+            assert_int_equal(c.error, VIGIL_OK);
+            assert_int_equal(integer_of(c.value, c.size), 10 * round + i + 1);
+        }
+        assert_int_equal(vigil_receive(f.v, PATIENCE_MS, &c), VIGIL_OK);
+        assert_int_equal(integer_of(c.value, c.size), 10 * round + 10);
+    }
+    assert_int_equal(vigil_get(f.v, "n", &entry), VIGIL_OK);
+    assert_int_equal(integer_of(entry.value, entry.size), 30);
+}
+
+static void without_a_session_requests_under_way_end_as_disconnected(void **state)
 {
     (void)state;
     vigil_completion c;
     vigil_entry entry;
-    assert_int_equal(kill(f.server.pid, SIGSTOP), 0);
-    for (int i = 0; i < 10; i++)
-        send_integer(f.v, "k", i);
-    assert_int_equal(vigil_receive(f.v, 50, &c), VIGIL_TIMEOUT);
-    client_fixture_kill_server(&f);
+    vigil *v = NULL;
+    vigil_options options = {.endpoint = f.endpoint, .no_session = true};
+    assert_int_equal(vigil_open(&options, &v), VIGIL_OK);
+    send_and_kill(v, 10);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(vigil_receive(f.v, PATIENCE_MS, &c), VIGIL_DISCONNECTED);
+        assert_int_equal(vigil_receive(v, PATIENCE_MS, &c), VIGIL_DISCONNECTED);
         assert_int_equal(c.error, VIGIL_DISCONNECTED);
-        assert_int_equal(vigil_pending(f.v), 9 - i);
+        assert_int_equal(vigil_pending(v), 9 - i);
     }
     client_fixture_start_server(&f);
-    assert_int_equal(vigil_get(f.v, "k", &entry), VIGIL_OK);
+    assert_int_equal(vigil_get(v, "n", &entry), VIGIL_OK);
     assert_false(entry.present);
-    put_integer(f.v, "k", 1);
+    put_integer(v, "k", 1);
+    vigil_close(v);
+}
+
+static int64_t status_figure(vigil *v, const char *name)
+{
+    const void *map;
+    size_t size;
+    assert_int_equal(vigil_status(v, &map, &size), VIGIL_OK);
+    const uint8_t *bytes = map;
+    size_t length = strlen(name);
+    for (size_t i = 0; i + length < size; i++) { /* a short name, then a small integer */
+        if (bytes[i] == (0xa0 | length) && memcmp(bytes + i + 1, name, length) == 0)
+            return bytes[i + 1 + length];
+    }
+    fail_msg("no figure %s", name);
+    return -1;
+}
+
+/* Nobody knows any more whether it was applied: that is said, and the next session is a new one. */
+static void an_expired_session_leaves_the_outcome_unknown(void **state)
+{
+    (void)state;
+    vigil_completion c;
+    int64_t value;
+    assert_int_equal(vigil_incr(f.v, "n", 1, NULL, NULL, NULL, NULL), VIGIL_OK);
+    send_and_kill(f.v, 2);
+    f.options[0] = "--session-idle=1s";
+    client_fixture_start_server(&f);
+    vigil *other = client_fixture_connect(&f, 0);
+    while (status_figure(other, "sessions") > 0)
+        ;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(vigil_receive(f.v, PATIENCE_MS, &c), VIGIL_OK);
+        assert_int_equal(c.error, VIGIL_OUTCOME_UNKNOWN);
+    }
+    assert_int_equal(vigil_incr(f.v, "n", 1, &value, NULL, NULL, NULL), VIGIL_OK);
+    assert_int_equal(value, 2);
+    /* Unnoticed where nothing was under way. */
+    while (status_figure(other, "sessions") > 0)
+        ;
+    assert_int_equal(vigil_incr(f.v, "n", 1, &value, NULL, NULL, NULL), VIGIL_OK);
+    assert_int_equal(value, 3);
+    vigil_close(other);
+}
+
+static void *increment(void *ret_value)
+{
+    int err = vigil_incr(f.v, "n", 1, ret_value, NULL, NULL, NULL);
+    return err ? (void *)(uintptr_t)err : NULL;
+}
+
+static void a_blocking_call_survives_the_server(void **state)
+{
+    (void)state;
+    int64_t value = 0;
+    for (int round = 1; round <= 5; round++) {
+        pthread_t caller;
+        void *err;
+        client_fixture_kill_server(&f);
+        assert_int_equal(pthread_create(&caller, NULL, increment, &value), 0);
+        client_fixture_start_server(&f);
+        assert_int_equal(pthread_join(caller, &err), 0);
+        assert_null(err);
+        assert_int_equal(value, round);
+    }
 }
 
 /* Nothing was under way: the next request goes to the new server, and nobody need know. */
@@ -365,7 +463,10 @@ int main(void)
         TEST(a_watch_goes_on_after_a_crash),
         TEST(a_loss_is_told_once_and_connected_says_the_rest),
         TEST(a_watch_that_must_not_reconnect_ends),
-        TEST(requests_under_way_end_as_disconnected),
+        TEST(requests_under_way_survive_the_server),
+        TEST(without_a_session_requests_under_way_end_as_disconnected),
+        TEST(an_expired_session_leaves_the_outcome_unknown),
+        TEST(a_blocking_call_survives_the_server),
         TEST(an_idle_connection_comes_back_unnoticed),
         TEST(a_missing_server_is_disconnected_in_time),
         TEST(a_stopped_server_is_disconnected),

@@ -169,9 +169,12 @@ static void note_committed(struct turn *t, uint64_t started_us, size_t records)
     t->applied = status.applied;
     t->failing = false;
     t->figures.commits++;
-    histogram_add(&t->figures.commit_us, clock_monotonic_us() - started_us);
-    if (records > 0)
+    uint64_t took_us = clock_monotonic_us() - started_us;
+    histogram_add(&t->figures.commit_us, took_us);
+    if (records > 0) {
         histogram_add(&t->figures.batch_records, records);
+        patience_committed(&t->patience, took_us);
+    }
     if (t->no_space && records > 0) {
         log_info("there is space for the journal again");
         t->no_space = false;

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 /* turn.c - see turn.h: gathering, applying, publishing, answering. */
 #include "server/net/turn.h"
 
@@ -5,7 +6,9 @@
 #include "server/net/clocks.h"
 #include "server/net/log.h"
 
+#include <poll.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { SWALLOW_PARTS = 4096 /* surplus frames taken in one turn */ };
 
@@ -113,6 +116,37 @@ static int gather(struct turn *t)
     return err;
 }
 
+/* Sleeps until a request may have come, at most until deadline. False: it is over. */
+static bool wait_for_company(struct turn *t, uint64_t deadline_us)
+{
+    uint64_t now_us = clock_monotonic_us();
+    if (now_us >= deadline_us)
+        return false;
+    if (socket_readable(t->requests))
+        return true;
+    uint64_t left_us = deadline_us - now_us;
+    struct timespec timeout = {.tv_sec = (time_t)(left_us / 1000000),
+                               .tv_nsec = (long)(left_us % 1000000) * 1000};
+    struct pollfd wait = {.fd = socket_descriptor(t->requests), .events = POLLIN};
+    return ppoll(&wait, 1, &timeout, NULL) > 0;
+}
+
+/* A batch with records may wait a little for more, see patience.h. */
+static int gather_company(struct turn *t)
+{
+    size_t before = core_batch_record_count(t->core);
+    uint64_t wait_us = before > 0 && !core_batch_full(t->core) ? patience_begin(&t->patience) : 0;
+    if (wait_us == 0)
+        return ERR_OK;
+    int err = ERR_OK;
+    uint64_t deadline_us = clock_monotonic_us() + wait_us;
+    while (err == ERR_OK && !t->swallowing && !core_batch_full(t->core) &&
+           t->batch_count < LIMIT_BATCH_REQUESTS && wait_for_company(t, deadline_us))
+        err = gather(t);
+    patience_learn(&t->patience, before, core_batch_record_count(t->core));
+    return err;
+}
+
 /* ---- publishing and answering ---- */
 
 void turn_emit(void *context, struct bytes message)
@@ -184,6 +218,8 @@ int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *
     uint64_t refused = t->figures.malformed;
     core_batch_begin(t->core, clock_wall_us(), now_us / 1000);
     int err = gather(t);
+    if (err == ERR_OK)
+        err = gather_company(t);
     end_view(t);
     size_t records = core_batch_record_count(t->core);
     bool commits = core_batch_is_durable_work(t->core);

@@ -21,6 +21,7 @@
 #include "journal/journal.h"
 #include "server/core/core.h"
 #include "server/net/histogram.h"
+#include "server/net/patience.h"
 #include "server/net/reply_budget.h"
 #include "server/net/zmq_socket.h"
 
@@ -49,6 +50,7 @@ struct turn {
     bool view_open;
     struct reply_budget *budget;
     struct wire_buffer malformed_reply;
+    struct patience patience; /* whether a batch waits for company */
     uint64_t incarnation;
 
     bool no_space;               /* the last commit found the disk full */

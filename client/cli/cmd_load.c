@@ -322,7 +322,8 @@ const struct command command_load = {
         "  {\"txn\":[...]}                    any of these as one record\n"
         "Lines of watch, history and 'ls --values' can be loaded as well. The first line that is\n"
         "no mutation or cannot be applied stops the load: it is named with its number, all lines\n"
-        "before it are applied, and none from it on.\n",
+        "before it are applied, and none from it on. A server that is lost and comes back within\n"
+        "--request-timeout is no end of it: each line is applied once.\n",
     .examples = "  vigil load changes.ndjson\n"
                 "  scripts/dpkg-log-to-ndjson | vigil load\n"
                 "  vigil ls --values | vigil -s tcp://copy:7117 load\n",

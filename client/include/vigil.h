@@ -41,9 +41,9 @@ enum vigil_error {
     VIGIL_OK = 0,
     VIGIL_INVALID = 1, /* an argument is not valid */
     VIGIL_NO_MEMORY = 2,
-    VIGIL_TIMEOUT = 3,      /* the time given is over; the connection is fine */
-    VIGIL_DISCONNECTED = 4, /* no server there, or lost; what was under way may have taken effect */
-    VIGIL_COMPACTED = 5,    /* what the position needs is no longer in the journal */
+    VIGIL_TIMEOUT = 3,        /* the time given is over; the connection is fine */
+    VIGIL_DISCONNECTED = 4,   /* no server there, or lost; a mutation may have taken effect */
+    VIGIL_COMPACTED = 5,      /* what the position needs is no longer in the journal */
     VIGIL_EPOCH_CHANGED = 6,  /* the position belongs to another history */
     VIGIL_POSITION_AHEAD = 7, /* the position is beyond the newest record */
     VIGIL_NOT_FOUND = 8,
@@ -61,9 +61,9 @@ enum vigil_error {
     VIGIL_MALFORMED = 20,
     VIGIL_VERSION = 21,
     VIGIL_UNKNOWN_OP = 22,
-    VIGIL_BUSY = 23, /* too many requests under way: receive some first */
-    VIGIL_OUTCOME_UNKNOWN = 24,
-    VIGIL_ABORTED = 25, /* not tried, because a request before it failed */
+    VIGIL_BUSY = 23,            /* too many requests under way: receive some first */
+    VIGIL_OUTCOME_UNKNOWN = 24, /* it took effect once or not at all; the server cannot tell */
+    VIGIL_ABORTED = 25,         /* not tried, because a request before it failed */
     VIGIL_LOCKED = 26,
     VIGIL_ACCESS = 27,
     VIGIL_FOREIGN = 28,
@@ -90,7 +90,8 @@ typedef struct vigil_options {
     int request_timeout_ms;  /* of the blocking calls below; 0: 5000; negative: for ever */
     uint32_t pipeline_max;   /* requests under way in all; 0: 65536 */
     const char *client_name; /* for the server's log; NULL: none */
-    bool no_session;         /* mutations are not sent again: see "mutations" */
+    bool no_session;         /* a mutation that is under way when the connection is lost is not sent
+                              * again: it ends as DISCONNECTED, and all mutations behind it */
 } vigil_options;
 
 /* clang-format off */
@@ -100,7 +101,8 @@ typedef struct vigil_options {
 /* Connects and says hello; blocks up to connect_timeout_ms. options may be NULL.
  * Errors: DISCONNECTED (no server there), VERSION, INVALID (endpoint), NO_MEMORY. */
 VIGIL_EXPORT int vigil_open(const vigil_options *options, vigil **ret_connection);
-/* Takes NULL. What is still under way is dropped. Close watches and mirrors first. */
+/* Takes NULL. What is still under way is dropped, and may take effect or not. Close watches and
+ * mirrors first. */
 VIGIL_EXPORT void vigil_close(vigil *v);
 /* A sentence on the last failure of a call with this connection or what was made from it; with
  * NULL, of the last failed vigil_open of this thread. Valid until the next call. */
@@ -128,6 +130,23 @@ VIGIL_EXPORT int vigil_compact(vigil *v, uint64_t before, int timeout_ms, uint64
 
 /* ---- mutations, blocking --------------------------------------------------- */
 
+/* Exactly once. With its first mutation a connection opens a session at the server. When a reply,
+ * the connection or the server is lost, the library connects again and repeats what is unanswered,
+ * in order, for as long as the call may block (request_timeout_ms), or with requests that were only
+ * sent, for as long as vigil_receive or another call drives the connection, until nothing has been
+ * answered for request_timeout_ms. A mutation that is repeated takes effect once and gets its first
+ * outcome, also from a server that was killed and started again. What ends otherwise:
+ *   DISCONNECTED     given up: the time is over. It may have taken effect, and it may still do so
+ *                    until the server has answered anything that was asked after this; from then on
+ *                    it never will. Behind it in the pipeline, the same.
+ *   TIMEOUT          the server is there, but slow: the mutation is still under way
+ *   OUTCOME_UNKNOWN  it was sent before the connection was lost, and the server has forgotten the
+ *                    session meanwhile (an hour without use, vigild --session-idle; or its journal
+ *                    was replaced): it took effect once or not at all. So also one without effect
+ *                    (CONFLICT, say) whose reply was lost together with the server
+ * A server that is too old for sessions, or has as many as it may, is worked with as if no_session
+ * were set: then a loss ends mutations as DISCONNECTED, and nothing is ever applied twice either. */
+
 typedef struct vigil_condition {
     bool if_seq; /* only if the key was changed last at seq; seq 0: only if absent */
     uint64_t seq;
@@ -142,8 +161,7 @@ typedef struct vigil_result {
 } vigil_result;
 
 /* condition and ret_result may be NULL. When the call returns VIGIL_OK the mutation is durable (as
- * the server's durability says) and has been broadcast. On CONFLICT *ret_result is set too.
- * DISCONNECTED: it may or may not have taken effect. */
+ * the server's durability says) and has been broadcast. On CONFLICT *ret_result is set too. */
 VIGIL_EXPORT int vigil_put(vigil *v, const char *key, const void *value, size_t size,
                            const vigil_condition *condition, vigil_result *ret_result);
 /* NOT_FOUND if the key is absent. */
@@ -189,7 +207,9 @@ typedef struct vigil_txn_result {
 
 /* Blocks. All or nothing, one record. *ret_succeeded: the compares held. *ret_seq: the record's
  * seq, or the head where nothing changed. The results are in *ret_results, one per operation of the
- * branch taken. All ret_ may be NULL. An operation that fails (not an integer, say) fails all. */
+ * branch taken. All ret_ may be NULL. An operation that fails (not an integer, say) fails all.
+ * TOO_LARGE: a request that the server does not take, or results of more than 64 KiB (within a
+ * session; with no_session, 8 MiB). */
 VIGIL_EXPORT int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succeeded,
                                   uint64_t *ret_seq, const vigil_txn_result **ret_results,
                                   size_t *ret_count);
@@ -198,7 +218,8 @@ VIGIL_EXPORT int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succee
 
 /* send queues a request and returns its id without waiting; requests take effect in the order they
  * were sent. receive hands out the outcomes in that order. Blocking calls and watches may be used
- * in between. BUSY: pipeline_max requests are under way, or 64 MiB wait to be sent. */
+ * in between. BUSY: pipeline_max requests are under way, or 64 MiB of them. At most as many
+ * mutations as the session's window has (4096) are at the server at once; the others wait here. */
 VIGIL_EXPORT int vigil_send_put(vigil *v, const char *key, const void *value, size_t size,
                                 const vigil_condition *condition, uint64_t *ret_id);
 VIGIL_EXPORT int vigil_send_delete(vigil *v, const char *key, const vigil_condition *condition,
@@ -206,9 +227,9 @@ VIGIL_EXPORT int vigil_send_delete(vigil *v, const char *key, const vigil_condit
 VIGIL_EXPORT int vigil_send_incr(vigil *v, const char *key, int64_t by, uint64_t *ret_id);
 VIGIL_EXPORT int vigil_send_get(vigil *v, const char *key, uint64_t *ret_id);
 VIGIL_EXPORT int vigil_send_txn(vigil *v, const vigil_txn *t, uint64_t *ret_id);
-/* From the next request on: after a failure, what was sent behind it ends as ABORTED rather than
- * being applied, until the failure has been received. Off at first. Full messages still share a
- * round trip, but one message at a time is under way. */
+/* From the next request on: after a failure, mutations that were sent behind it end as ABORTED rather
+ * than being applied, until the failure has been received (a read may still be answered). Off at
+ * first. Without a session one message at a time is under way. */
 VIGIL_EXPORT void vigil_stop_on_error(vigil *v, bool on);
 /* Hands what is queued to the socket. receive and blocking calls do it as well. */
 VIGIL_EXPORT int vigil_flush(vigil *v);
@@ -222,8 +243,9 @@ typedef struct vigil_completion {
     size_t size;
 } vigil_completion;
 
-/* OK with a completion; TIMEOUT; DISCONNECTED with a completion for each request that was under way
- * (error DISCONNECTED: its outcome is unknown), one per call; INVALID when nothing is under way. */
+/* OK with a completion; TIMEOUT; DISCONNECTED with a completion for each request that was given up,
+ * as nothing has been answered for the connection's request_timeout_ms (error DISCONNECTED: see
+ * "Exactly once"), one per call; INVALID when nothing is under way. */
 VIGIL_EXPORT int vigil_receive(vigil *v, int timeout_ms, vigil_completion *ret_completion);
 /* Requests sent whose completion has not been received. */
 VIGIL_EXPORT size_t vigil_pending(const vigil *v);

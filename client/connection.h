@@ -56,21 +56,21 @@ struct vigil {
 
     /* request channel */
     enum channel_state state;
+    bool monitor_readable; /* the monitor may have something */
     void *socket;
     void *monitor;
-    bool monitor_readable; /* it may have something */
-    int64_t reconnect_ms;  /* DOWN: until then */
+    int64_t reconnect_ms; /* DOWN: until then */
     int reconnect_delay_ms;
     int greeting_error; /* why the last hello failed */
     uint64_t random;
 
     /* delivery */
     uint32_t window;
+    uint32_t ignored_count; /* replies to come that answer what is sent again */
     struct outbox outbox;
     struct pending pending;
     struct client_session session;
-    uint32_t ignored_count; /* replies to come that answer what is sent again */
-    int64_t resume_ms;      /* nothing is sent until then */
+    int64_t resume_ms; /* nothing is sent until then */
     int resume_delay_ms;
     bool stop_on_error;
 

@@ -229,7 +229,7 @@ static void give_numbers(struct outbox_message *m, struct client_session *s)
 
 struct bytes outbox_stamp(struct outbox_message *m, struct client_session *s)
 {
-    uint8_t header[OUTBOX_HEADER_SIZE];
+    uint8_t header[OUTBOX_HEADER_SIZE] = {0};
     struct wire_buffer b = {.data = header, .capacity = sizeof header, .size_max = sizeof header};
     struct request_message_header h = {.count = m->count, .flags = m->flags};
     if (client_session_is_open(s)) {

@@ -180,6 +180,6 @@ int main(int argc, char **argv)
     const char *told = argc > 1 ? argv[1] : getenv("VIGIL_TEST_KILLS");
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_sum_is_what_was_acknowledged)};
     if (told)
-        kills = atoi(told);
+        kills = (int)strtol(told, NULL, 10);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ struct actor {
     struct control *control;
     vigil *v;
     uint64_t next_id; /* of a request, never used twice */
+    bool is_patient;  /* never gives a request up */
 };
 
 extern volatile sig_atomic_t actor_stopping;

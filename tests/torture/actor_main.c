@@ -27,7 +27,8 @@ bool actor_connect(struct actor *a)
     while (!actor_stopping) {
         vigil_options options = {.endpoint = a->endpoint,
                                  .connect_timeout_ms = 1000,
-                                 .request_timeout_ms = timeouts[actor_draw(a, 3)],
+                                 .request_timeout_ms =
+                                     a->is_patient ? 60000 : timeouts[actor_draw(a, 3)],
                                  .client_name = "torture"};
         if (vigil_open(&options, &a->v) == VIGIL_OK)
             return true;

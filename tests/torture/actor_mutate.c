@@ -334,9 +334,10 @@ int actor_mutate(struct actor *a)
     return 0;
 }
 
-/* Nothing but increments. */
+/* Nothing but increments, each of which must succeed in the end. */
 int actor_increment(struct actor *a)
 {
+    a->is_patient = true;
     if (!actor_connect(a))
         return 0;
     while (!actor_stopping) {

@@ -40,7 +40,8 @@
     X(28, FOREIGN, "not a Vigil journal, or one of a newer format")                                \
     X(29, STOPPING, "the server is stopping")                                                      \
     X(30, INTERNAL, "internal error")                                                              \
-    X(31, INTERRUPTED, "interrupted")
+    X(31, INTERRUPTED, "interrupted")                                                              \
+    X(32, CURSOR_TAKEN, "another watcher has taken this cursor over")
 
 enum error_code {
 #define ERROR_ENUM(number, name, text) ERR_##name = (number),

@@ -40,6 +40,10 @@
 #define LIMIT_SESSIONS_BYTES (256u << 20) /* and for all */
 #define SESSION_IDLE_S 3600               /* default, settable */
 
+/* Named cursors: where watchers go on. */
+#define LIMIT_CURSORS 1024    /* default, settable */
+#define LIMIT_CURSOR_NAME 128 /* bytes */
+
 /* Records. A record of LIMIT_MESSAGE_SIZE_MAX of requests stays below this. */
 #define LIMIT_RECORD_SIZE (LIMIT_MESSAGE_SIZE_MAX + (1u << 20))
 #define LIMIT_RECORD_CHANGES LIMIT_TXN_OPS

@@ -327,3 +327,29 @@ bool list_row_read(struct wire_reader *r, struct list_row *ret)
     *ret = row;
     return true;
 }
+
+void cursor_row_write(struct wire_buffer *b, const struct cursor_row *row)
+{
+    wire_write_bytes16(b, row->name);
+    wire_write_u64(b, row->epoch);
+    wire_write_u64(b, row->position);
+    wire_write_u64(b, row->holder);
+    wire_write_u64(b, row->created_us);
+    wire_write_u64(b, row->moved_us);
+    wire_write_bytes16(b, row->filter);
+}
+bool cursor_row_read(struct wire_reader *r, struct cursor_row *ret)
+{
+    struct cursor_row row;
+    row.name = wire_read_bytes16(r);
+    row.epoch = wire_read_u64(r);
+    row.position = wire_read_u64(r);
+    row.holder = wire_read_u64(r);
+    row.created_us = wire_read_u64(r);
+    row.moved_us = wire_read_u64(r);
+    row.filter = wire_read_bytes16(r);
+    if (r->failed)
+        return false;
+    *ret = row;
+    return true;
+}

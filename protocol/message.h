@@ -50,6 +50,8 @@ enum {
 };
 /* Flags of PUT and DELETE. IF_SEQ with expect_seq 0 means: only if absent. */
 enum { REQUEST_IF_SEQ = 1, REQUEST_IF_VALUE = 2 };
+/* Flag of CURSOR_OPEN: no filter is given, the cursor must be there and keeps its own. */
+enum { REQUEST_CURSOR_AS_STORED = 1 };
 /* Flags of LIST. */
 enum { REQUEST_LIST_VALUES = 1 };
 
@@ -70,6 +72,10 @@ enum { REQUEST_LIST_VALUES = 1 };
     X(13, COMPACT, compact)             \
     X(14, SESSION_OPEN, session_open)   \
     X(15, SESSION_CLOSE, session_close) \
+    X(16, CURSOR_OPEN, cursor_open)     \
+    X(17, CURSOR_MOVE, cursor_move)     \
+    X(18, CURSOR_DELETE, cursor_delete) \
+    X(19, CURSOR_LIST, cursor_list)     \
     X(32, REPLAY, replay)               \
     X(33, LIST, list)                   \
     X(34, HISTORY, history)
@@ -109,6 +115,14 @@ static inline bool request_op_is_mutation(uint8_t op)
 #define REQUEST_COMPACT(F) F(u64, before)
 #define REQUEST_SESSION_OPEN(F) F(nothing, unused)
 #define REQUEST_SESSION_CLOSE(F) F(u64, session)
+/* Makes a cursor that is not there at (epoch, position), or takes over one that is, as it is.
+ * epoch 0: the journal's; position UINT64_MAX: its head. */
+#define REQUEST_CURSOR_OPEN(F) \
+    F(u64, epoch) F(u64, position) F(bytes16, name) F(rest, filter) /* filter_read, or nothing */
+/* Never moves it back. */
+#define REQUEST_CURSOR_MOVE(F) F(u64, holder) F(u64, epoch) F(u64, position) F(bytes16, name)
+#define REQUEST_CURSOR_DELETE(F) F(bytes16, name)
+#define REQUEST_CURSOR_LIST(F) F(bytes16, after) /* empty: from the first */
 #define REQUEST_REPLAY(F) \
     F(u64, epoch) F(u64, after) F(u64, until) F(u32, bytes_max) F(rest, filter)
 #define REQUEST_LIST(F) F(u64, epoch) F(u32, bytes_max) F(bytes16, prefix) F(bytes16, after)
@@ -141,6 +155,12 @@ static inline bool request_op_is_mutation(uint8_t op)
 #define REPLY_COMPACT(F) F(u64, oldest) /* repeat the request until it has reached before */
 #define REPLY_SESSION_OPEN(F) F(u64, session) F(u32, window) F(u32, idle_s)
 #define REPLY_SESSION_CLOSE(F) F(nothing, unused)
+/* holder: to move it with, until somebody else opens it. */
+#define REPLY_CURSOR_OPEN(F) \
+    F(u8, is_new) F(u64, holder) F(u64, epoch) F(u64, position) F(rest, filter)
+#define REPLY_CURSOR_MOVE(F) F(u64, position)
+#define REPLY_CURSOR_DELETE(F) F(nothing, unused)
+#define REPLY_CURSOR_LIST(F) F(u64, time_us) F(u8, more) F(u32, count) F(bytes32, rows)
 #define REPLY_REPLAY(F) F(u64, from) F(u64, to) F(u32, count) F(bytes32, records)
 #define REPLY_LIST(F) F(u64, applied) F(u8, more) F(u32, count) F(bytes32, rows)
 #define REPLY_HISTORY(F) F(u8, end) F(u64, next_seq) F(u32, count) F(bytes32, records)
@@ -178,6 +198,10 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
     X(request_compact, REQUEST_COMPACT)             \
     X(request_session_open, REQUEST_SESSION_OPEN)   \
     X(request_session_close, REQUEST_SESSION_CLOSE) \
+    X(request_cursor_open, REQUEST_CURSOR_OPEN)     \
+    X(request_cursor_move, REQUEST_CURSOR_MOVE)     \
+    X(request_cursor_delete, REQUEST_CURSOR_DELETE) \
+    X(request_cursor_list, REQUEST_CURSOR_LIST)     \
     X(request_replay, REQUEST_REPLAY)               \
     X(request_list, REQUEST_LIST)                   \
     X(request_history, REQUEST_HISTORY)             \
@@ -196,6 +220,10 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
     X(reply_compact, REPLY_COMPACT)                 \
     X(reply_session_open, REPLY_SESSION_OPEN)       \
     X(reply_session_close, REPLY_SESSION_CLOSE)     \
+    X(reply_cursor_open, REPLY_CURSOR_OPEN)         \
+    X(reply_cursor_move, REPLY_CURSOR_MOVE)         \
+    X(reply_cursor_delete, REPLY_CURSOR_DELETE)     \
+    X(reply_cursor_list, REPLY_CURSOR_LIST)         \
     X(reply_replay, REPLY_REPLAY)                   \
     X(reply_list, REPLY_LIST)                       \
     X(reply_history, REPLY_HISTORY)                 \
@@ -320,5 +348,19 @@ struct list_row {
 };
 void list_row_write(struct wire_buffer *b, const struct list_row *row);
 bool list_row_read(struct wire_reader *r, struct list_row *ret);
+
+/* A row of CURSOR_LIST, in bytewise order of the names: bytes16 name, u64 epoch, u64 position,
+ * u64 holder, u64 created_us, u64 moved_us, bytes16 filter. */
+struct cursor_row {
+    struct bytes name; /* 1 to LIMIT_CURSOR_NAME bytes, valid as a key */
+    uint64_t epoch;
+    uint64_t position;   /* everything up to it that matches the filter has been seen */
+    uint64_t holder;     /* grows by one with each opening */
+    uint64_t created_us; /* wall clock of the server */
+    uint64_t moved_us;   /* when its holder acknowledged last */
+    struct bytes filter; /* wire form */
+};
+void cursor_row_write(struct wire_buffer *b, const struct cursor_row *row);
+bool cursor_row_read(struct wire_reader *r, struct cursor_row *ret);
 
 #endif

@@ -7,6 +7,8 @@
 #   out_is TEXT, err_has TEXT     what $out is, what $err has in it
 #   out_has JQ, out_has_any JQ    what holds for each line of $out, or for one
 #   until_true SECONDS COMMAND... polls until the command succeeds
+#
+# With VIGIL_TEST_KEEP in the environment the folder of a test that fails stays.
 
 set -euo pipefail
 : "${VIGILD:?path of vigild}" "${VIGIL:?path of vigil}"
@@ -26,18 +28,24 @@ clean_up() {
     done
     [[ -z $server_pid ]] || kill -TERM "$server_pid" 2>/dev/null || true
     wait 2>/dev/null || true
-    rm -rf "$dir"
+    if ((status != 0)) && [[ -n ${VIGIL_TEST_KEEP:-} ]]; then
+        echo "kept: $dir" >&2
+    else
+        rm -rf "$dir"
+    fi
     exit "$status"
 }
 trap clean_up EXIT
 
 fail() {
-    local frame
+    local frame log
     echo "FAILED: $*" >&2
     for ((frame = 1; frame < ${#FUNCNAME[@]}; frame++)); do
         echo "  at ${BASH_SOURCE[frame]##*/}:${BASH_LINENO[frame - 1]}" >&2
     done
-    [[ ! -s $dir/vigild.err ]] || tail -n 5 "$dir/vigild.err" >&2
+    for log in "$dir"/*.err; do
+        [[ ! -s $log ]] || { echo "--- ${log##*/}" && tail -n 20 "$log"; } >&2
+    done
     exit 1
 }
 

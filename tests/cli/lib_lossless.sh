@@ -1,16 +1,10 @@
-# shellcheck shell=bash disable=SC2034
-# Fixtures of the lossless tests: a server that can be killed and started again on the same
-# endpoint, a numbered load, and the comparison of what a watcher printed with what the journal has.
-# Sourced by tests; expects VIGILD and VIGIL.
+# shellcheck shell=bash disable=SC2034,SC2154
+# Fixtures of the lossless tests, on top of lib_cli.sh: a numbered load, and the comparison of what a
+# watcher printed with what the journal has. Sourced by tests; expects VIGILD and VIGIL.
 
-set -euo pipefail
+# shellcheck source=tests/cli/lib_cli.sh
+source "${BASH_SOURCE[0]%/*}/lib_cli.sh"
 export LC_ALL=C # sed and awk are much faster on bytes
-: "${VIGILD:?path of vigild}" "${VIGIL:?path of vigil}"
-
-dir=$(mktemp -d "${TMPDIR:-/tmp}/vigil-lossless.XXXXXX")
-export VIGIL_SERVER="ipc://$dir/s"
-server_pid=
-started=() # processes of this test that may still run
 
 # A sanitizer makes everything about ten times slower: fewer changes, the same situations.
 # (No grep -q: it would end nm by SIGPIPE, which pipefail takes for a no.)
@@ -21,53 +15,6 @@ if nm -D "$VIGILD" 2>/dev/null | grep __asan_init >/dev/null; then
 else
     changes=${VIGIL_TEST_CHANGES:-200000}
 fi
-
-clean_up() {
-    local status=$? pid
-    trap - EXIT
-    for pid in "${started[@]}" $server_pid; do
-        kill -CONT "$pid" 2>/dev/null && kill -KILL "$pid" 2>/dev/null
-    done
-    wait 2>/dev/null || true
-    if ((status != 0)) && [[ -n ${VIGIL_TEST_KEEP:-} ]]; then
-        echo "kept: $dir" >&2
-    else
-        rm -rf "$dir"
-    fi
-    exit "$status"
-}
-trap clean_up EXIT
-
-fail() {
-    echo "FAILED: $*" >&2
-    for log in "$dir"/*.err; do
-        [[ -s $log ]] && { echo "--- ${log##*/}" >&2; tail -n 20 "$log" >&2; }
-    done
-    exit 1
-}
-
-# start_server [option...]: returns once it is ready.
-start_server() {
-    rm -f "$dir/ready"
-    mkfifo "$dir/ready"
-    "$VIGILD" --listen "$VIGIL_SERVER" --data "$dir/data" "$@" >"$dir/ready" 2>>"$dir/vigild.err" &
-    server_pid=$!
-    local line=
-    read -r -t 60 line <"$dir/ready" || true
-    [[ $line == ready* ]] || fail "vigild did not become ready: '$line'"
-}
-
-stop_server() {
-    kill -TERM "$server_pid"
-    wait "$server_pid" || fail "vigild ended with $?"
-    server_pid=
-}
-
-kill_server() {
-    kill -KILL "$server_pid"
-    wait "$server_pid" 2>/dev/null || true
-    server_pid=
-}
 
 # make_load N > FILE: change i sets key k/(i mod 10) to i.
 make_load() {

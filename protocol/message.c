@@ -338,6 +338,7 @@ void cursor_row_write(struct wire_buffer *b, const struct cursor_row *row)
     wire_write_u64(b, row->moved_us);
     wire_write_bytes16(b, row->filter);
 }
+
 bool cursor_row_read(struct wire_reader *r, struct cursor_row *ret)
 {
     struct cursor_row row;

@@ -411,6 +411,11 @@ static void test_full_buffer_is_safe(void **state)
         .key = bytes_of("k"), .created = 1, .modified = UINT64_MAX, .version = 3, \
         .value = bytes_of("vv")                                                   \
     }
+#define CURSOR_GIVEN                                                                             \
+    {                                                                                            \
+        .name = bytes_of("c"), .epoch = UINT64_MAX, .position = 1, .holder = 2, .created_us = 3, \
+        .moved_us = UINT64_MAX - 1, .filter = bytes_of("ff")                                     \
+    }
 
 DEFINE_PART_TEST(txn_compare, COMPARE_VALUE_GIVEN,
                  back.target == given.target && back.relation == given.relation &&
@@ -426,6 +431,11 @@ DEFINE_PART_TEST(list_row, ROW_GIVEN,
                  bytes_equal(back.key, given.key) && back.created == given.created &&
                      back.modified == given.modified && back.version == given.version &&
                      bytes_equal(back.value, given.value))
+DEFINE_PART_TEST(cursor_row, CURSOR_GIVEN,
+                 bytes_equal(back.name, given.name) && back.epoch == given.epoch &&
+                     back.position == given.position && back.holder == given.holder &&
+                     back.created_us == given.created_us && back.moved_us == given.moved_us &&
+                     bytes_equal(back.filter, given.filter))
 
 static void test_names(void **state)
 {
@@ -462,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_part_txn_op),
         cmocka_unit_test(test_part_txn_result),
         cmocka_unit_test(test_part_list_row),
+        cmocka_unit_test(test_part_cursor_row),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -257,6 +257,43 @@ static void session_request(struct wire_buffer *b)
     message_part_end(b, part);
 }
 
+/* ---- named cursors ---- */
+
+#define BILLING bytes_of("billing")
+
+static struct bytes cursor_rows(void)
+{
+    struct wire_buffer filter;
+    wire_buffer_init(&filter, 64);
+    struct bytes written = filter_bytes();
+    wire_write_raw(&filter, written.data, written.size);
+    struct wire_buffer *b = rest_begin();
+    cursor_row_write(b, &(struct cursor_row){.name = BILLING,
+                                             .epoch = EPOCH,
+                                             .position = 44,
+                                             .holder = 3,
+                                             .created_us = TIME_US,
+                                             .moved_us = TIME_US + 5,
+                                             .filter = {filter.data, filter.size}});
+    wire_buffer_free(&filter);
+    return rest_end();
+}
+
+BLOCK(cursor_open_request, request_cursor_open, begin_request(b, OP_CURSOR_OPEN, 0, 16),
+      .position = UINT64_MAX, .name = BILLING, .filter = filter_bytes())
+BLOCK(cursor_open_reply, reply_cursor_open, begin_reply_at(b, OP_CURSOR_OPEN, 16, 45), .holder = 3,
+      .epoch = EPOCH, .position = 40, .filter = filter_bytes())
+BLOCK(cursor_move_request, request_cursor_move, begin_request(b, OP_CURSOR_MOVE, 0, 17),
+      .holder = 3, .epoch = EPOCH, .position = 44, .name = BILLING)
+BLOCK(cursor_move_reply, reply_cursor_move, begin_reply_at(b, OP_CURSOR_MOVE, 17, 45),
+      .position = 44)
+BLOCK(cursor_delete_request, request_cursor_delete, begin_request(b, OP_CURSOR_DELETE, 0, 18),
+      .name = BILLING)
+BLOCK(cursor_delete_reply, reply_cursor_delete, begin_reply_at(b, OP_CURSOR_DELETE, 18, 45), 0)
+BLOCK(cursor_list_request, request_cursor_list, begin_request(b, OP_CURSOR_LIST, 0, 19), 0)
+BLOCK(cursor_list_reply, reply_cursor_list, begin_reply_at(b, OP_CURSOR_LIST, 19, 45),
+      .time_us = TIME_US + 9, .count = 1, .rows = cursor_rows())
+
 BLOCK(compact_reply, reply_compact, begin_reply(b, OP_COMPACT, 12, 45, 45, 40), .oldest = 40)
 
 /* ---- records and streams ---- */
@@ -545,6 +582,14 @@ static const struct {
     {"session-request", session_request, decode_request},
     {"session-close-request", session_close_request, decode_request},
     {"session-close-reply", session_close_reply, decode_reply},
+    {"cursor-open-request", cursor_open_request, decode_request},
+    {"cursor-open-reply", cursor_open_reply, decode_reply},
+    {"cursor-move-request", cursor_move_request, decode_request},
+    {"cursor-move-reply", cursor_move_reply, decode_reply},
+    {"cursor-delete-request", cursor_delete_request, decode_request},
+    {"cursor-delete-reply", cursor_delete_reply, decode_reply},
+    {"cursor-list-request", cursor_list_request, decode_request},
+    {"cursor-list-reply", cursor_list_reply, decode_reply},
     {"replay-request", replay_request, decode_request},
     {"replay-reply", replay_reply, decode_reply},
     {"list-request", list_request, decode_request},

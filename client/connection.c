@@ -274,6 +274,12 @@ static int call_timed_out(struct vigil *v, int timeout_ms, bool answered)
     return connection_fail(v, ERR_TIMEOUT, "no answer within %d ms", timeout_ms);
 }
 
+int connection_malformed(struct vigil *v)
+{
+    connection_lost(v, "the server's reply was not understood");
+    return connection_fail(v, ERR_MALFORMED, NULL);
+}
+
 int connection_call(struct vigil *v, struct call *call, int timeout_ms)
 {
     *call = (struct call){.done = false};

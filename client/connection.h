@@ -126,6 +126,8 @@ void connection_send(struct vigil *v);
 void connection_lost(struct vigil *v, const char *reason);
 /* The same, and nothing is sent again: all ends as DISCONNECTED. */
 void connection_give_up(struct vigil *v, const char *reason);
+/* A reply over the request socket that is not understood: the connection is lost. MALFORMED. */
+int connection_malformed(struct vigil *v);
 /* What a reply message tells of the server. */
 void connection_take_info(struct vigil *v, const struct reply_message_header *m);
 /* How much silence is a lost connection, at first. */

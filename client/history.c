@@ -56,7 +56,7 @@ static int take_page(struct walk *w, const struct reply_history *page)
     struct wire_reader r = wire_reader_of(page->records.data, page->records.size);
     bool stuck = page->end == HISTORY_MORE && page->next_seq >= w->next_seq;
     if (page->end > HISTORY_COMPACTED || stuck)
-        return connection_fail(w->v, ERR_MALFORMED, NULL);
+        return snapshot_malformed(w->v);
     for (uint32_t i = 0; i < page->count; i++) {
         struct record_header header;
         int err = record_check((struct bytes){r.at, wire_left(&r)}, &header);
@@ -81,7 +81,7 @@ static int ask_page(struct walk *w, int64_t deadline)
     request_history_write(b, &request);
     int err = snapshot_ask(w->v, &call, place, deadline);
     if (err == ERR_OK && (call.header.op != OP_HISTORY || !reply_history_read(&call.body, &page)))
-        err = connection_fail(w->v, ERR_MALFORMED, "the server's reply was not understood");
+        err = snapshot_malformed(w->v);
     if (err == ERR_OK)
         err = take_page(w, &page);
     replay_call_reset(w->v, &call);

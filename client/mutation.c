@@ -85,12 +85,6 @@ int mutation_begin_get(struct vigil *v, const char *key)
 
 /* ---- blocking ---- */
 
-static int malformed(struct vigil *v)
-{
-    connection_lost(v, "the server's reply was not understood");
-    return connection_fail(v, ERR_MALFORMED, NULL);
-}
-
 /* A conflict tells where the key changed last. */
 static void set_conflict(int err, const struct call *call, vigil_result *ret_result)
 {
@@ -111,7 +105,7 @@ int vigil_put(vigil *v, const char *key, const void *value, size_t size,
     if (err)
         return err;
     if (!reply_put_read(&call.reply.body, &body))
-        return malformed(v);
+        return connection_malformed(v);
     if (ret_result)
         *ret_result = (vigil_result){call.reply.header.seq, body.prev_seq, body.version};
     return ERR_OK;
@@ -130,7 +124,7 @@ int vigil_delete(vigil *v, const char *key, const vigil_condition *condition,
     if (err)
         return err;
     if (!reply_delete_read(&call.reply.body, &body))
-        return malformed(v);
+        return connection_malformed(v);
     if (ret_result)
         *ret_result = (vigil_result){.seq = call.reply.header.seq, .prev_seq = body.prev_seq};
     return ERR_OK;
@@ -149,7 +143,7 @@ int vigil_incr(vigil *v, const char *key, int64_t by, int64_t *ret_integer, cons
         return err;
     if (!reply_incr_read(&call.reply.body, &body) ||
         value_read_integer(body.value, &integer) != ERR_OK)
-        return malformed(v);
+        return connection_malformed(v);
     if (ret_integer)
         *ret_integer =
             !integer.negative && integer.bits > INT64_MAX ? INT64_MAX : (int64_t)integer.bits;

@@ -4,12 +4,6 @@
 #include "client/mutation.h"
 #include "client/read.h"
 
-static int malformed(struct vigil *v)
-{
-    connection_lost(v, "the server's reply was not understood");
-    return connection_fail(v, ERR_MALFORMED, NULL);
-}
-
 static vigil_entry entry_of(const char *key, const struct reply_get *body, uint64_t seq)
 {
     return (vigil_entry){
@@ -44,7 +38,7 @@ int read_entry(struct vigil *v, const char *key, int timeout_ms, vigil_entry *re
     if (err)
         return err;
     if (!reply_get_read(&call.reply.body, &body))
-        return malformed(v);
+        return connection_malformed(v);
     wire_buffer_clear(&v->scratch);
     err = keep_key(v, (struct bytes){(const uint8_t *)key, strlen(key)});
     if (err)
@@ -96,19 +90,19 @@ int read_entries(struct vigil *v, const char *const *keys, size_t count, int tim
     if (err)
         return err;
     if (!reply_get_many_read(&call.reply.body, &body))
-        return malformed(v);
+        return connection_malformed(v);
     struct wire_reader r = wire_reader_of(body.entries.data, body.entries.size);
     if (wire_read_u16(&r) != count)
-        return malformed(v);
+        return connection_malformed(v);
     const char *key = (const char *)v->scratch.data;
     for (size_t i = 0; i < count; i++) {
         struct reply_get entry;
         if (!reply_get_read_next(&r, &entry))
-            return malformed(v);
+            return connection_malformed(v);
         ret_entries[i] = entry_of(key, &entry, call.reply.header.seq);
         key += strlen(key) + 1;
     }
-    return wire_read_complete(&r) ? ERR_OK : malformed(v);
+    return wire_read_complete(&r) ? ERR_OK : connection_malformed(v);
 }
 
 int vigil_get_many(vigil *v, const char *const *keys, size_t count, vigil_entry *ret_entries)
@@ -140,7 +134,7 @@ int vigil_status(vigil *v, const void **ret_map, size_t *ret_size)
     if (err)
         return err;
     if (!reply_status_read(&call.reply.body, &body))
-        return malformed(v);
+        return connection_malformed(v);
     *ret_map = body.map.data;
     *ret_size = body.map.size;
     return ERR_OK;
@@ -162,7 +156,7 @@ int vigil_compact(vigil *v, uint64_t before, int timeout_ms, uint64_t *ret_oldes
         if (err)
             return err;
         if (!reply_compact_read(&call.reply.body, &body))
-            return malformed(v);
+            return connection_malformed(v);
         if (ret_oldest)
             *ret_oldest = body.oldest;
         if (body.oldest >= before)

@@ -43,7 +43,7 @@ int snapshot_ask(struct vigil *v, struct replay_call *call, size_t place, int64_
     return err ? err : replay_call_wait(v, call, timeout_ms);
 }
 
-static int malformed(struct vigil *v)
+int snapshot_malformed(struct vigil *v)
 {
     return connection_fail(v, ERR_MALFORMED, "the server's reply was not understood");
 }
@@ -72,7 +72,7 @@ static int take_rows(struct loading *l, const struct reply_list *page, char *las
     for (uint32_t i = 0; i < page->count; i++) {
         struct list_row row;
         if (!list_row_read(&r, &row) || !key_valid(row.key))
-            return malformed(l->v);
+            return snapshot_malformed(l->v);
         memcpy(last, row.key.data, row.key.size);
         *ret_last_size = row.key.size;
         if (row.version == 0)
@@ -83,7 +83,7 @@ static int take_rows(struct loading *l, const struct reply_list *page, char *las
         if (err)
             return connection_fail(l->v, err, NULL);
     }
-    return wire_read_complete(&r) ? ERR_OK : malformed(l->v);
+    return wire_read_complete(&r) ? ERR_OK : snapshot_malformed(l->v);
 }
 
 static int load_page(struct loading *l, struct bytes prefix, char *last, size_t *last_size,
@@ -101,7 +101,8 @@ static int load_page(struct loading *l, struct bytes prefix, char *last, size_t 
     int err = snapshot_ask(v, &call, place, l->deadline);
     if (err)
         goto out;
-    err = call.header.op == OP_LIST && reply_list_read(&call.body, &page) ? ERR_OK : malformed(v);
+    err = call.header.op == OP_LIST && reply_list_read(&call.body, &page) ? ERR_OK
+                                                                          : snapshot_malformed(v);
     if (err == ERR_OK)
         err = check_epoch(l, call.message.epoch);
     if (err)
@@ -110,7 +111,8 @@ static int load_page(struct loading *l, struct bytes prefix, char *last, size_t 
         l->start = page.applied;
     if (call.message.head > l->target)
         l->target = call.message.head;
-    err = page.more && page.count == 0 ? malformed(v) : take_rows(l, &page, last, last_size);
+    err =
+        page.more && page.count == 0 ? snapshot_malformed(v) : take_rows(l, &page, last, last_size);
     *ret_more = page.more;
 out:
     replay_call_reset(v, &call);
@@ -215,7 +217,7 @@ static int load_records(struct loading *l)
     if (err == ERR_OK && (call.header.op != OP_REPLAY || !reply_replay_read(&call.body, &reply) ||
                           reply.from != l->snapshot.seq || reply.to < reply.from ||
                           (reply.to == reply.from && reply.to < l->target)))
-        err = malformed(v);
+        err = snapshot_malformed(v);
     if (err == ERR_OK)
         err = check_epoch(l, call.message.epoch);
     if (err == ERR_OK)

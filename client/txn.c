@@ -220,7 +220,7 @@ int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succeeded, uint64_t
     err = reply_txn_read(&call.reply.body, &body) ? read_results(v, body.results, &count)
                                                   : ERR_MALFORMED;
     if (err == ERR_MALFORMED)
-        connection_lost(v, "the server's reply was not understood");
+        return connection_malformed(v);
     if (err)
         return connection_fail(v, err, NULL);
     if (ret_succeeded)

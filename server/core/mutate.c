@@ -30,106 +30,111 @@ static int check_condition(struct request *q, const struct key_state *before, ui
     return ERR_OK;
 }
 
-/* Makes a change of one key true: its record, and the key in the overlay. The reply, at reply_at, is
- * written already. */
-static int change_key(struct core *core, const struct request *q, size_t reply_at, uint64_t hash,
-                      const struct change *change, const struct key_meta *after)
+/* ---- one key: what it is, and what becomes of it ---- */
+
+struct edit {
+    uint64_t hash;
+    struct key_state before;
+    uint64_t seq;
+    struct key_meta after;
+    struct change change;
+};
+
+static int edit_find(struct core *core, struct request *q, struct bytes key, struct edit *e)
 {
-    struct record_draft draft;
-    core_record_begin(core, &draft, q, request_reply_kept(core, q, reply_at));
-    core_record_add(core, &draft, change, hash);
-    int err = core_record_end(core, &draft);
+    int err = request_check_key(q, "the key", key);
     if (err)
         return err;
-    return core_store(core, change->key, hash, after, change->value);
+    e->hash = core_key_hash(core, key);
+    e->change = (struct change){.key = key};
+    return core_lookup(core, key, e->hash, &e->before);
 }
+
+/* op with value becomes the next record. Returns where its reply begins. */
+static size_t edit_decide(struct core *core, const struct request *q, struct edit *e, uint8_t op,
+                          struct bytes value)
+{
+    e->seq = core->batch.last_seq + 1;
+    e->after = key_meta_after(&e->before, op, e->seq);
+    e->change.op = op;
+    e->change.prev_seq = e->before.meta.modified;
+    e->change.value = value;
+    return request_reply(core, q, e->seq);
+}
+
+/* Makes it true: its record, and the key in the overlay. The reply's body is written. */
+static int edit_end(struct core *core, struct request *q, const struct edit *e, size_t reply_at)
+{
+    struct record_draft draft;
+    int err = request_reply_end(core, q, reply_at);
+    if (err)
+        return err;
+    core_record_begin(core, &draft, q, request_reply_kept(core, q, reply_at));
+    core_record_add(core, &draft, &e->change, e->hash);
+    err = core_record_end(core, &draft);
+    if (err)
+        return err;
+    return core_store(core, e->change.key, e->hash, &e->after, e->change.value);
+}
+
+/* ---- ops ---- */
 
 int apply_put(struct core *core, struct request *q)
 {
     struct request_put body;
-    struct key_state before;
+    struct edit e;
     if (!request_put_read(&q->body, &body))
         return ERR_MALFORMED;
-    int err = request_check_key(q, "the key", body.key);
+    int err = edit_find(core, q, body.key, &e);
     if (!err)
         err = request_check_value(core, q, "the value", body.value);
-    if (err)
-        return err;
-    uint64_t hash = core_key_hash(core, body.key);
-    err = core_lookup(core, body.key, hash, &before);
     if (!err)
-        err = check_condition(q, &before, body.expect_seq, body.expect_value);
+        err = check_condition(q, &e.before, body.expect_seq, body.expect_value);
     if (err)
         return err;
-
-    uint64_t seq = core->batch.last_seq + 1;
-    struct key_meta after = key_meta_after(&before, CHANGE_PUT, seq);
-    struct change change = {
-        .op = CHANGE_PUT, .prev_seq = before.meta.modified, .key = body.key, .value = body.value};
-    struct reply_put reply = {.prev_seq = change.prev_seq, .version = after.version};
-    size_t begin = request_reply(core, q, seq);
+    size_t begin = edit_decide(core, q, &e, CHANGE_PUT, body.value);
+    struct reply_put reply = {.prev_seq = e.change.prev_seq, .version = e.after.version};
     reply_put_write(&core->batch.replies, &reply);
-    err = request_reply_end(core, q, begin);
-    return err ? err : change_key(core, q, begin, hash, &change, &after);
+    return edit_end(core, q, &e, begin);
 }
 
 int apply_delete(struct core *core, struct request *q)
 {
     struct request_delete body;
-    struct key_state before;
+    struct edit e;
     if (!request_delete_read(&q->body, &body))
         return ERR_MALFORMED;
-    int err = request_check_key(q, "the key", body.key);
-    if (err)
-        return err;
-    uint64_t hash = core_key_hash(core, body.key);
-    err = core_lookup(core, body.key, hash, &before);
+    int err = edit_find(core, q, body.key, &e);
     if (!err)
-        err = check_condition(q, &before, body.expect_seq, body.expect_value);
+        err = check_condition(q, &e.before, body.expect_seq, body.expect_value);
     if (err)
         return err;
-    if (!before.present)
+    if (!e.before.present)
         return ERR_NOT_FOUND;
-
-    uint64_t seq = core->batch.last_seq + 1;
-    struct key_meta after = key_meta_after(&before, CHANGE_DELETE, seq);
-    struct change change = {.op = CHANGE_DELETE, .prev_seq = before.meta.modified, .key = body.key};
-    struct reply_delete reply = {.prev_seq = change.prev_seq};
-    size_t begin = request_reply(core, q, seq);
+    size_t begin = edit_decide(core, q, &e, CHANGE_DELETE, (struct bytes){0});
+    struct reply_delete reply = {.prev_seq = e.change.prev_seq};
     reply_delete_write(&core->batch.replies, &reply);
-    err = request_reply_end(core, q, begin);
-    return err ? err : change_key(core, q, begin, hash, &change, &after);
+    return edit_end(core, q, &e, begin);
 }
 
 int apply_incr(struct core *core, struct request *q)
 {
     struct request_incr body;
-    struct key_state before;
-    if (!request_incr_read(&q->body, &body))
-        return ERR_MALFORMED;
-    int err = request_check_key(q, "the key", body.key);
-    if (err)
-        return err;
-    uint64_t hash = core_key_hash(core, body.key);
-    err = core_lookup(core, body.key, hash, &before);
-    if (err)
-        return err;
+    struct edit e;
     uint8_t number[VALUE_INTEGER_SIZE_MAX];
     struct bytes value = {number, 0};
-    err = core_add_integer(q, "the value", before.present ? &before.value : NULL, body.by, number,
-                           &value.size);
+    if (!request_incr_read(&q->body, &body))
+        return ERR_MALFORMED;
+    int err = edit_find(core, q, body.key, &e);
+    if (!err)
+        err = core_add_integer(q, "the value", e.before.present ? &e.before.value : NULL, body.by,
+                               number, &value.size);
     if (err)
         return err;
-
-    uint64_t seq = core->batch.last_seq + 1;
-    struct key_meta after = key_meta_after(&before, CHANGE_PUT, seq);
-    struct change change = {
-        .op = CHANGE_PUT, .prev_seq = before.meta.modified, .key = body.key, .value = value};
-    struct reply_incr reply = {.version = after.version, .value = value};
-    size_t begin = request_reply(core, q, seq);
+    size_t begin = edit_decide(core, q, &e, CHANGE_PUT, value);
+    struct reply_incr reply = {.version = e.after.version, .value = value};
     reply_incr_write(&core->batch.replies, &reply);
-    err = request_reply_end(core, q, begin);
-    return err ? err : change_key(core, q, begin, hash, &change, &after);
+    return edit_end(core, q, &e, begin);
 }
 
 int core_add_integer(struct request *q, const char *what, const struct bytes *value, int64_t by,

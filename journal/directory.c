@@ -45,14 +45,23 @@ int directory_check(const char *directory, bool *ret_new, struct failure *failur
         return environment_failure(failure, errno, "read the directory", directory);
     char foreign[256] = "";
     bool has_data = false;
-    struct dirent *entry = NULL;
-    while ((entry = readdir(stream)) != NULL) {
+    int rc = 0;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(stream);
+        rc = entry ? 0 : errno;
+        if (!entry)
+            break;
         if (strcmp(entry->d_name, DATA_NAME) == 0)
             has_data = true;
         else if (!is_expected(entry->d_name) && !foreign[0])
             snprintf(foreign, sizeof foreign, "%s", entry->d_name);
     }
     closedir(stream);
+    /* A directory that was not read to its end is not an empty one: a new journal would replace what
+     * is in it. */
+    if (rc != 0)
+        return environment_failure(failure, rc, "read the directory", directory);
     if (!has_data && foreign[0])
         return failure_set(failure, ERR_FOREIGN,
                            "%s is not a journal: it holds other files (%s) and no data.mdb",

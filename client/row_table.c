@@ -3,20 +3,10 @@
 
 #include <stdlib.h>
 
+#include "client/key_hash.h"
 #include "protocol/errors.h"
 
 enum { CAPACITY_FIRST = 64 };
-
-/* FNV-1a with a final mix. Keys are the server's own, who could as well send wrong values: there is
- * nobody to defend the table's balance against. */
-static uint64_t hash_of(struct bytes key)
-{
-    uint64_t h = 14695981039346656037u;
-    for (size_t i = 0; i < key.size; i++)
-        h = (h ^ key.data[i]) * 1099511628211u;
-    h ^= h >> 32;
-    return h * 0x9e3779b97f4a7c15u;
-}
 
 void row_table_free(struct row_table *t)
 {
@@ -48,7 +38,7 @@ static size_t find_slot(const struct row_table *t, uint64_t hash, struct bytes k
 
 struct table_row *row_table_find(const struct row_table *t, struct bytes key)
 {
-    return t->capacity ? t->slots[find_slot(t, hash_of(key), key)] : NULL;
+    return t->capacity ? t->slots[find_slot(t, key_hash(key), key)] : NULL;
 }
 
 static int grow(struct row_table *t)
@@ -77,7 +67,7 @@ int row_table_put(struct row_table *t, struct bytes key, struct bytes value, uin
 {
     if ((t->count + 1) * 2 > t->capacity && grow(t) != ERR_OK)
         return ERR_NO_MEMORY;
-    uint64_t hash = hash_of(key);
+    uint64_t hash = key_hash(key);
     size_t at = find_slot(t, hash, key);
     struct table_row *row = malloc(sizeof *row + key.size + 1 + value.size);
     if (!row)
@@ -107,7 +97,7 @@ void row_table_remove(struct row_table *t, struct bytes key)
     if (t->capacity == 0)
         return;
     size_t mask = t->capacity - 1;
-    size_t hole = find_slot(t, hash_of(key), key);
+    size_t hole = find_slot(t, key_hash(key), key);
     if (!t->slots[hole])
         return;
     free(t->slots[hole]);

@@ -21,9 +21,17 @@ void held_message_drop(struct held_message *m)
     *m = (struct held_message){.held = false};
 }
 
+/* A record in it that waits for its previous values comes again. */
+static void drop(struct vigil_watch *w, struct held_message *m)
+{
+    if (m->held && w->before)
+        before_cancel(w->before);
+    held_message_drop(m);
+}
+
 static void close_stream(struct vigil_watch *w)
 {
-    held_message_drop(&w->live);
+    drop(w, &w->live);
     w->has_topic = false;
     w->must_subscribe = false;
     if (!w->stream)
@@ -160,7 +168,7 @@ static void drive_replay(struct vigil_watch *w)
     struct watch_rule *rule = &w->rule;
     uint64_t after;
     if (w->chunk.held && !rule->chunk)
-        held_message_drop(&w->chunk);
+        drop(w, &w->chunk);
     if (!rule->asked && w->replay.state != REPLAY_IDLE)
         replay_call_reset(w->connection, &w->replay); /* it answers nothing that is asked now */
     if (w->replay.state == REPLAY_ARRIVED) {
@@ -196,6 +204,8 @@ int64_t watch_due_ms(const struct vigil_watch *w)
     /* What waits for the connection is not due before that is ready. */
     if (w->rule.state == WATCH_CLOSED && w->connection->state != CHANNEL_READY)
         return INT64_MAX;
+    if (watch_is_asking_before(w))
+        return before_due_ms(w->before);
     return watch_rule_due_ms(&w->rule);
 }
 
@@ -256,6 +266,11 @@ int watch_open(struct vigil *v, struct filter *filter, const vigil_watch_options
     w->connection = v;
     w->filter = filter;
     w->bookmarks = options->bookmarks;
+    if (options->before && before_new(v, options->before_memory_bytes, &w->before) != ERR_OK) {
+        free(filter);
+        free(w);
+        return connection_fail(v, ERR_NO_MEMORY, NULL);
+    }
     watch_rule_init(&w->rule, options->since, options->position, false,
                     (uint64_t)clock_now_ms() ^ (uint64_t)(uintptr_t)w, v->now_ms);
     w->next = v->watches;
@@ -277,6 +292,8 @@ void watch_restart(struct vigil_watch *w, const vigil_watch_options *options)
     replay_call_reset(v, &w->replay);
     close_stream(w);
     held_message_drop(&w->chunk);
+    if (w->before)
+        before_reset(w->before);
     watch_rule_init(&w->rule, options->since, options->position, options->no_reconnect,
                     w->rule.random, v->now_ms);
     descriptor_signal(w->descriptor);
@@ -333,6 +350,7 @@ void vigil_watch_close(vigil_watch *w)
     replay_call_reset(v, &w->replay);
     close_stream(w);
     held_message_drop(&w->chunk);
+    before_free(w->before);
     for (struct vigil_watch **link = &v->watches; *link; link = &(*link)->next) {
         if (*link == w) {
             *link = w->next;

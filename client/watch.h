@@ -9,6 +9,7 @@
 #ifndef VIGIL_CLIENT_WATCH_H
 #define VIGIL_CLIENT_WATCH_H
 
+#include "client/before.h"
 #include "client/connection.h"
 #include "client/record_reader.h"
 #include "client/watch_rule.h"
@@ -35,6 +36,7 @@ struct vigil_watch {
     struct held_message live;
     struct held_message chunk;
     struct replay_call replay;
+    struct before *before; /* previous values; NULL: not asked for */
 
     struct record_reader reader;
     vigil_event event;

@@ -10,6 +10,11 @@ void watch_drive(struct vigil_watch *w);
 int64_t watch_due_ms(const struct vigil_watch *w);
 /* Sets the failure for an error of the rule; returns it. */
 int watch_fail(struct vigil_watch *w, int error);
+/* A record waits for its previous values; what comes behind it is left unread. */
+static inline bool watch_is_asking_before(const struct vigil_watch *w)
+{
+    return w->before && before_is_asking(w->before);
+}
 void held_message_drop(struct held_message *m);
 
 #endif

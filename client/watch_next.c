@@ -12,7 +12,7 @@
 
 enum { STEP_EVERY = 64 /* records handed out between two looks at the connection */ };
 
-enum handing { HANDED_OUT, HANDED_NOTHING, HANDED_ERROR };
+enum handing { HANDED_OUT, HANDED_NOTHING, HANDED_LATER, HANDED_ERROR };
 
 /* ---- events ---- */
 
@@ -24,19 +24,51 @@ static void set_event(struct vigil_watch *w, enum vigil_event_kind kind)
     w->event.oldest = w->rule.oldest;
 }
 
+static enum handing hand_out_whole(struct vigil_watch *w)
+{
+    watch_rule_delivered(&w->rule, w->event.record.seq);
+    set_event(w, VIGIL_EVENT_RECORD);
+    w->handed_out++;
+    w->replayed += w->chunk.held;
+    return HANDED_OUT;
+}
+
+/* A record that waits for its previous values has not been handed out: the position stays before
+ * it, and if its message has to be dropped, a replay brings it again. */
+static enum handing hand_out_before(struct vigil_watch *w, enum before_state state, int err)
+{
+    if (state == BEFORE_ASKING)
+        return HANDED_LATER;
+    if (state == BEFORE_DONE) {
+        before_handed_out(w->before);
+        return hand_out_whole(w);
+    }
+    watch_rule_record_failed(&w->rule, w->connection->now_ms, err);
+    return err == ERR_NO_MEMORY ? HANDED_ERROR : HANDED_NOTHING;
+}
+
+static enum handing hand_out_asked(struct vigil_watch *w)
+{
+    int err = ERR_OK;
+    enum before_state state = before_drive(w->before, &err);
+    return hand_out_before(w, state, err);
+}
+
 static enum handing hand_out_record(struct vigil_watch *w, const uint8_t *record,
                                     const struct record_header *header)
 {
+    int err = ERR_OK;
     if (record_reader_read(&w->reader, w->rule.epoch, record, header, &w->event.record) != ERR_OK) {
         /* It has not been handed out, so the replay after the reopening brings it again. */
         watch_rule_stream_gone(&w->rule, w->connection->now_ms);
         connection_fail(w->connection, ERR_NO_MEMORY, NULL);
         return HANDED_ERROR;
     }
-    watch_rule_delivered(&w->rule, header->seq);
-    set_event(w, VIGIL_EVENT_RECORD);
-    w->handed_out++;
-    return HANDED_OUT;
+    if (!w->before)
+        return hand_out_whole(w);
+    enum before_state state =
+        before_begin(w->before, &w->event.record, w->reader.changes, w->rule.oldest, &err);
+    return hand_out_before(w, state, err);
 }
 
 static enum handing hand_out_bookmark(struct vigil_watch *w)
@@ -65,10 +97,8 @@ static enum handing hand_out_chunk(struct vigil_watch *w)
         const uint8_t *record = m->reader.at;
         m->reader.at += header.size;
         m->left--;
-        if (verdict == WATCH_DELIVER) {
-            w->replayed++;
+        if (verdict == WATCH_DELIVER)
             return hand_out_record(w, record, &header);
-        }
     }
     held_message_drop(m);
     bool moved = watch_rule_chunk_done(&w->rule, w->connection->now_ms);
@@ -153,14 +183,16 @@ static enum handing hand_out_live(struct vigil_watch *w)
     return HANDED_NOTHING;
 }
 
-/* The next thing that is there, if any. Returns HANDED_NOTHING only when waiting is what is left.
- */
+/* The next thing that is there, if any. Returns HANDED_NOTHING or HANDED_LATER only when waiting is
+ * what is left. */
 static enum handing hand_out(struct vigil_watch *w)
 {
     for (;;) {
         enum handing handing = HANDED_NOTHING;
         watch_drive(w);
-        if (w->chunk.held)
+        if (watch_is_asking_before(w))
+            handing = hand_out_asked(w);
+        else if (w->chunk.held)
             handing = hand_out_chunk(w);
         else if (w->rule.state != WATCH_LIVE)
             return HANDED_NOTHING;
@@ -203,12 +235,17 @@ int watch_fail(struct vigil_watch *w, int error)
     }
 }
 
+static bool reads_stream(const struct vigil_watch *w)
+{
+    return w->rule.state == WATCH_LIVE && !watch_is_asking_before(w);
+}
+
 /* Reads what ZeroMQ has to say on a socket that is left unread, so that its descriptor rests. */
 static void quiet_stream(struct vigil_watch *w)
 {
     int events;
     size_t size = sizeof events;
-    if (w->descriptor && w->stream && w->rule.state != WATCH_LIVE)
+    if (w->descriptor && w->stream && !reads_stream(w))
         zmq_getsockopt(w->stream, ZMQ_EVENTS, &events, &size);
 }
 
@@ -230,6 +267,8 @@ int vigil_watch_next(vigil_watch *w, int timeout_ms, const vigil_event **ret_eve
     int64_t deadline = DEADLINE_NEVER;
     bool waited = false;
     bool last = false;
+    if (w->before)
+        before_absorb(w->before);
     if (w->handed_out % STEP_EVERY == 0)
         connection_step(v);
     for (;;) {
@@ -240,7 +279,7 @@ int vigil_watch_next(vigil_watch *w, int timeout_ms, const vigil_event **ret_eve
         }
         if (handing == HANDED_ERROR)
             return v->failure.code;
-        if (waited)
+        if (waited && handing != HANDED_LATER)
             watch_rule_tick(&w->rule, v->now_ms);
         int err = watch_rule_take_error(&w->rule);
         if (err)
@@ -254,7 +293,7 @@ int vigil_watch_next(vigil_watch *w, int timeout_ms, const vigil_event **ret_eve
         }
         int64_t now = clock_now_ms();
         int most = deadline_left_ms(watch_due_ms(w), v->now_ms, 1000);
-        err = connection_wait(v, w->rule.state == WATCH_LIVE ? w->stream : NULL,
+        err = connection_wait(v, reads_stream(w) ? w->stream : NULL,
                               deadline_left_ms(deadline, now, most));
         if (err)
             return connection_fail(v, err, NULL);
@@ -289,7 +328,8 @@ void vigil_watch_get_figures(const vigil_watch *w, vigil_watch_figures *ret_figu
     *ret_figures = (vigil_watch_figures){.records = w->handed_out,
                                          .replayed = w->replayed,
                                          .gaps = w->rule.gaps,
-                                         .reopened = w->rule.reopened};
+                                         .reopened = w->rule.reopened,
+                                         .lookups = w->before ? before_asked(w->before) : 0};
 }
 
 int vigil_watch_fd(vigil_watch *w)
@@ -302,6 +342,8 @@ int vigil_watch_fd(vigil_watch *w)
         }
         w->descriptor = d;
         w->replay.descriptor = d;
+        if (w->before)
+            before_set_descriptor(w->before, d);
         descriptor_add(d, w->stream);
     }
     return w->descriptor->epoll;

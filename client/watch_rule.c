@@ -145,8 +145,7 @@ void watch_rule_opened(struct watch_rule *w, int64_t now_ms, const struct watch_
         go_live(w, now_ms);
 }
 
-/* What another try can mend: the server stops, or has no room at the moment. */
-static bool is_passing(int code)
+bool watch_rule_is_passing(int code)
 {
     switch (code) {
     case ERR_DISCONNECTED:
@@ -174,7 +173,7 @@ void watch_rule_open_failed(struct watch_rule *w, int64_t now_ms, int code)
 {
     if (w->state != WATCH_OPENING)
         return;
-    if (is_passing(code))
+    if (watch_rule_is_passing(code))
         lose(w, now_ms, as_told(code), next_backoff_ms(w));
     else
         end(w, code);
@@ -392,13 +391,25 @@ void watch_rule_replay_failed(struct watch_rule *w, int64_t now_ms, int code,
         o->oldest > w->position + 1 && o->epoch == w->epoch) {
         w->position = o->oldest - 1; /* whatever there still is */
         start_replay(w, now_ms);
-    } else if (is_passing(code)) {
+    } else if (watch_rule_is_passing(code)) {
         ask_later(w, now_ms);
     } else if (code == ERR_CORRUPT && ++w->replay_tries < WATCH_REPLAY_TRIES) {
         ask_later(w, now_ms);
     } else {
         end(w, code);
     }
+}
+
+void watch_rule_record_failed(struct watch_rule *w, int64_t now_ms, int code)
+{
+    if (w->state != WATCH_LIVE && w->state != WATCH_REPLAYING)
+        return;
+    if (watch_rule_is_passing(code)) {
+        reopen(w, now_ms); /* which tells whether the server lives */
+        return;
+    }
+    forget_replay(w);
+    end(w, code);
 }
 
 /* ---- time ---- */

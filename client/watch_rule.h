@@ -87,6 +87,9 @@ struct watch_rule {
     uint64_t reopened;
 };
 
+/* What another try can mend: the server stops, or has no room at the moment. */
+bool watch_rule_is_passing(int code);
+
 struct watch_opened {
     uint64_t epoch;
     uint64_t incarnation;
@@ -157,6 +160,10 @@ bool watch_rule_chunk_done(struct watch_rule *w, int64_t now_ms);
  */
 void watch_rule_replay_failed(struct watch_rule *w, int64_t now_ms, int code,
                               const struct watch_opened *o);
+
+/* A record to be handed out cannot be completed: it is dropped, and comes again unless this is the
+ * end. */
+void watch_rule_record_failed(struct watch_rule *w, int64_t now_ms, int code);
 
 /* ---- time ---- */
 /* Only when nothing that has come is left unread. */

@@ -289,6 +289,14 @@ typedef struct vigil_position {
 
 enum vigil_change_op { VIGIL_PUT = 1, VIGIL_DELETE = 2, VIGIL_EXPIRE = 3 };
 
+/* What the key had been before a change. */
+enum vigil_before {
+    VIGIL_BEFORE_NOT_ASKED = 0,
+    VIGIL_BEFORE_VALUE = 1,
+    VIGIL_BEFORE_ABSENT = 2, /* it was not there: it never had been, or had been deleted */
+    VIGIL_BEFORE_UNKNOWN = 3 /* compaction took it, or the record's come to more than 256 MiB */
+};
+
 typedef struct vigil_change {
     enum vigil_change_op op;
     uint16_t part;   /* 1..parts of the record */
@@ -297,6 +305,10 @@ typedef struct vigil_change {
     const void *value; /* NULL unless put */
     size_t size;
     uint64_t prev_seq; /* where the key had changed before; 0: none known */
+    /* Of a watch with the option before: */
+    enum vigil_before before;
+    const void *before_value; /* NULL unless VALUE */
+    size_t before_size;
 } vigil_change;
 
 /* One atomic transition, as far as the filter sees it. */
@@ -333,6 +345,11 @@ typedef struct vigil_watch_options {
     vigil_position position;
     bool bookmarks;    /* hand out bookmark events as well */
     bool no_reconnect; /* DISCONNECTED is final */
+    /* Give each change the key's value before it: of what this watch has seen from a memory of its
+     * own, otherwise from the server's journal, at the cost of a round trip, for which the record
+     * and all behind it wait. */
+    bool before;
+    size_t before_memory_bytes; /* bound of that memory, overhead included; 0: 16 MiB */
 } vigil_watch_options;
 
 /* clang-format off */
@@ -381,6 +398,7 @@ typedef struct vigil_watch_figures {
     uint64_t replayed; /* of these, by replay */
     uint64_t gaps;     /* gaps found on the live stream, each mended by replay */
     uint64_t reopened; /* times the stream was opened again */
+    uint64_t lookups;  /* previous values that the server was asked for */
 } vigil_watch_figures;
 VIGIL_EXPORT void vigil_watch_get_figures(const vigil_watch *w, vigil_watch_figures *ret_figures);
 

@@ -23,6 +23,7 @@
 enum {
     EXIT_DONE = 0,
     EXIT_ASSERTION = 3,
+    EXIT_UNHEARD = 4,   /* it could not say what it has to say */
     SECONDS_LEAST = 60, /* and one for each MiB, which is some hundred times what it takes */
 };
 
@@ -50,7 +51,7 @@ static void send_message(int channel, enum message_kind kind, const void *body, 
     while (left > 0) {
         ssize_t sent = write(channel, at, left);
         if (sent < 0 && errno != EINTR)
-            _exit(EXIT_DONE); /* nobody listens any more */
+            _exit(EXIT_UNHEARD);
         if (sent > 0) {
             at += sent;
             left -= (size_t)sent;
@@ -108,11 +109,14 @@ static void run_in_child(const struct apart *a, int channel, pid_t parent)
 
 /* ---- the parent ---- */
 
-static bool read_all(int fd, void *out, size_t size)
+/* False: it has come to its end, or *ret_errno says why it cannot be read. */
+static bool read_all(int fd, void *out, size_t size, int *ret_errno)
 {
     uint8_t *at = out;
     while (size > 0) {
         ssize_t got = read(fd, at, size);
+        if (got < 0 && errno != EINTR)
+            *ret_errno = errno;
         if (got == 0 || (got < 0 && errno != EINTR))
             return false;
         if (got > 0) {
@@ -124,11 +128,11 @@ static bool read_all(int fd, void *out, size_t size)
 }
 
 /* True: the last message has come. */
-static bool listen_to(const struct apart *a, int channel, struct failure *ret_last)
+static bool listen_to(const struct apart *a, int channel, struct failure *ret_last, int *ret_errno)
 {
     struct message m;
-    while (read_all(channel, &m.header, sizeof m.header)) {
-        if (m.header.size > sizeof m.body || !read_all(channel, m.body, m.header.size))
+    while (read_all(channel, &m.header, sizeof m.header, ret_errno)) {
+        if (m.header.size > sizeof m.body || !read_all(channel, m.body, m.header.size, ret_errno))
             return false;
         if (m.header.kind == LAST) {
             if (m.header.size == sizeof *ret_last)
@@ -171,12 +175,18 @@ int apart_run(const struct apart *a, bool *ret_died, struct failure *failure)
         return failure_set(failure, ERR_LIMIT, "cannot start a process: %s", strerror(fork_errno));
     }
     struct failure last = {0};
-    bool whole = listen_to(a, channel[0], &last);
+    int unheard = 0;
+    bool whole = listen_to(a, channel[0], &last, &unheard);
     close(channel[0]);
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
-    *ret_died = !whole;
+    if (!whole && unheard == 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNHEARD)
+        unheard = EPIPE;
+    *ret_died = !whole && unheard == 0;
+    if (!whole && unheard != 0)
+        return failure_set(failure, ERR_IO, "what reading it has found cannot be heard: %s",
+                           strerror(unheard));
     if (!whole)
         return describe_death(status, failure);
     return last.code ? failure_set(failure, last.code, "%s", last.text) : ERR_OK;

@@ -16,6 +16,16 @@ int arguments_key(struct vigil *v, const char *key, struct bytes *ret_key)
     return ERR_OK;
 }
 
+int arguments_cursor_name(struct vigil *v, const char *name, struct bytes *ret_name)
+{
+    struct bytes n = {(const uint8_t *)name, name ? strnlen(name, LIMIT_CURSOR_NAME + 1) : 0};
+    if (!name || n.size > LIMIT_CURSOR_NAME || !key_valid(n))
+        return connection_fail(v, ERR_BAD_KEY, "a cursor's name is 1 to %d bytes of UTF-8",
+                               LIMIT_CURSOR_NAME);
+    *ret_name = n;
+    return ERR_OK;
+}
+
 int arguments_value(struct vigil *v, const void *value, size_t size, struct bytes *ret_value)
 {
     struct bytes bytes = {value, size};

@@ -15,6 +15,8 @@ int arguments_value(struct vigil *v, const void *value, size_t size, struct byte
  * ERR_BAD_KEY, ERR_LIMIT, ERR_INVALID, ERR_NO_MEMORY. */
 int arguments_filter(struct vigil *v, const char *const *patterns, size_t count,
                      struct filter **ret_filter);
+/* ERR_OK, ERR_BAD_KEY. */
+int arguments_cursor_name(struct vigil *v, const char *name, struct bytes *ret_name);
 /* Bytes of a filter on the wire. */
 size_t arguments_filter_size(const struct filter *f);
 

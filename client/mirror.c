@@ -50,7 +50,8 @@ static int load(struct vigil_mirror *m, int timeout_ms)
         struct filter *filter = NULL;
         err = copy_filter(m->v, m->filter, &filter);
         if (err == ERR_OK)
-            err = watch_open(m->v, filter, &options, deadline_timeout_ms(deadline), &m->watch);
+            err =
+                watch_open(m->v, filter, NULL, &options, deadline_timeout_ms(deadline), &m->watch);
     }
     if (err) {
         snapshot_free(&snapshot);

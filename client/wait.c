@@ -106,7 +106,7 @@ static int open_watch(struct waiting *w)
             free(filter);
             return connection_fail(v, err, NULL);
         }
-        err = watch_open(v, filter, &w->watch, trip_timeout_ms(w), &v->wait_watch);
+        err = watch_open(v, filter, NULL, &w->watch, trip_timeout_ms(w), &v->wait_watch);
     } while (err && may_retry(w, err));
     return err;
 }

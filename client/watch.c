@@ -8,6 +8,7 @@
 #include "client/channel.h"
 #include "client/clock.h"
 #include "client/lease.h"
+#include "client/watch_cursor.h"
 #include "client/watch_drive.h"
 
 enum { REPLAY_CHUNK_BYTES = 512 * 1024, REPLAY_LATER_MS = 20 };
@@ -197,9 +198,11 @@ void watch_drive(struct vigil_watch *w)
     }
     if (w->rule.state == WATCH_REPLAYING || w->replay.state != REPLAY_IDLE || w->chunk.held)
         drive_replay(w);
+    if (w->cursor)
+        watch_cursor_drive(w->cursor);
 }
 
-int64_t watch_due_ms(const struct vigil_watch *w)
+static int64_t rule_due_ms(const struct vigil_watch *w)
 {
     /* What waits for the connection is not due before that is ready. */
     if (w->rule.state == WATCH_CLOSED && w->connection->state != CHANNEL_READY)
@@ -207,6 +210,13 @@ int64_t watch_due_ms(const struct vigil_watch *w)
     if (watch_is_asking_before(w))
         return before_due_ms(w->before);
     return watch_rule_due_ms(&w->rule);
+}
+
+int64_t watch_due_ms(const struct vigil_watch *w)
+{
+    int64_t due = rule_due_ms(w);
+    int64_t cursor_due = w->cursor ? watch_cursor_due_ms(w->cursor) : INT64_MAX;
+    return due < cursor_due ? due : cursor_due;
 }
 
 void watch_on_lost(struct vigil_watch *w)
@@ -255,12 +265,14 @@ static int wait_until_open(struct vigil_watch *w, int timeout_ms)
     }
 }
 
-int watch_open(struct vigil *v, struct filter *filter, const vigil_watch_options *options,
-               int open_timeout_ms, struct vigil_watch **ret_watch)
+int watch_open(struct vigil *v, struct filter *filter, struct watch_cursor *cursor,
+               const vigil_watch_options *options, int open_timeout_ms,
+               struct vigil_watch **ret_watch)
 {
     struct vigil_watch *w = calloc(1, sizeof *w);
     if (!w) {
         free(filter);
+        free(cursor);
         return connection_fail(v, ERR_NO_MEMORY, NULL);
     }
     w->connection = v;
@@ -268,11 +280,17 @@ int watch_open(struct vigil *v, struct filter *filter, const vigil_watch_options
     w->bookmarks = options->bookmarks;
     if (options->before && before_new(v, options->before_memory_bytes, &w->before) != ERR_OK) {
         free(filter);
+        free(cursor);
         free(w);
         return connection_fail(v, ERR_NO_MEMORY, NULL);
     }
     watch_rule_init(&w->rule, options->since, options->position, false,
                     (uint64_t)clock_now_ms() ^ (uint64_t)(uintptr_t)w, v->now_ms);
+    if (cursor) {
+        w->cursor = cursor;
+        w->rule.epoch = cursor->epoch;
+        cursor->watch = w;
+    }
     w->next = v->watches;
     v->watches = w;
     int err = wait_until_open(w, open_timeout_ms);
@@ -307,8 +325,18 @@ int vigil_watch_open(vigil *v, const vigil_watch_options *options, vigil_watch *
         options = &defaults;
     if (!ret_watch || options->since > VIGIL_SINCE_POSITION)
         return connection_fail(v, ERR_INVALID, NULL);
+    vigil_watch_options begin = *options;
+    struct watch_cursor *cursor = NULL;
     int err = arguments_filter(v, options->patterns, options->pattern_count, &filter);
-    return err ? err : watch_open(v, filter, options, v->request_timeout_ms, ret_watch);
+    if (err)
+        return err;
+    if (begin.cursor)
+        err = watch_cursor_open(v, &begin, filter, &cursor);
+    if (err) {
+        free(filter);
+        return err;
+    }
+    return watch_open(v, filter, cursor, &begin, v->request_timeout_ms, ret_watch);
 }
 
 static void ignore_reply(void *context, const struct reply *reply)
@@ -345,6 +373,8 @@ void vigil_watch_close(vigil_watch *w)
     if (!w)
         return;
     struct vigil *v = w->connection;
+    watch_cursor_close(w->cursor, v);
+    w->cursor = NULL;
     tell_server(w);
     pending_abandon(&v->pending, w);
     replay_call_reset(v, &w->replay);

@@ -22,12 +22,15 @@ struct held_message {
     uint32_t left; /* records */
 };
 
+struct watch_cursor;
+
 struct vigil_watch {
     struct vigil_watch *next; /* of the connection's list */
     struct vigil *connection;
     struct filter *filter;
     struct watch_rule rule;
     bool bookmarks;
+    struct watch_cursor *cursor; /* NULL: none */
 
     void *stream; /* SUB */
     uint8_t topic[TOPIC_SIZE];
@@ -45,10 +48,11 @@ struct vigil_watch {
     uint64_t replayed;
 };
 
-/* As vigil_watch_open; filter becomes the watch's in any case. open_timeout_ms as
- * request_timeout_ms. */
-int watch_open(struct vigil *v, struct filter *filter, const vigil_watch_options *options,
-               int open_timeout_ms, struct vigil_watch **ret_watch);
+/* As vigil_watch_open; filter and cursor (NULL: none, whatever the options say) become the watch's
+ * in any case. open_timeout_ms as request_timeout_ms. */
+int watch_open(struct vigil *v, struct filter *filter, struct watch_cursor *cursor,
+               const vigil_watch_options *options, int open_timeout_ms,
+               struct vigil_watch **ret_watch);
 
 /* From a new position, in place: the descriptor stays. Opened again when driven. */
 void watch_restart(struct vigil_watch *w, const vigil_watch_options *options);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "client/clock.h"
+#include "client/watch_cursor.h"
 
 enum { STEP_EVERY = 64 /* records handed out between two looks at the connection */ };
 
@@ -27,6 +28,8 @@ static void set_event(struct vigil_watch *w, enum vigil_event_kind kind)
 static enum handing hand_out_whole(struct vigil_watch *w)
 {
     watch_rule_delivered(&w->rule, w->event.record.seq);
+    if (w->cursor)
+        cursor_rule_handed(&w->cursor->rule, w->event.record.seq);
     set_event(w, VIGIL_EVENT_RECORD);
     w->handed_out++;
     w->replayed += w->chunk.held;
@@ -213,6 +216,8 @@ int watch_fail(struct vigil_watch *w, int error)
 {
     const struct watch_rule *rule = &w->rule;
     struct vigil *v = w->connection;
+    if (w->cursor && error)
+        return watch_cursor_fail(w->cursor, error);
     switch (error) {
     case ERR_OK:
         return ERR_OK;

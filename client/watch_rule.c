@@ -191,6 +191,14 @@ void watch_rule_not_subscribed(struct watch_rule *w, int64_t now_ms, int code)
         lose(w, now_ms, code, next_backoff_ms(w));
 }
 
+void watch_rule_end(struct watch_rule *w, int code)
+{
+    if (w->state == WATCH_ENDED)
+        return;
+    forget_replay(w);
+    end(w, code);
+}
+
 void watch_rule_lost(struct watch_rule *w, int64_t now_ms)
 {
     if (w->state != WATCH_ENDED)

@@ -122,6 +122,8 @@ void watch_rule_open_failed(struct watch_rule *w, int64_t now_ms, int code);
 void watch_rule_stream_gone(struct watch_rule *w, int64_t now_ms);
 /* It cannot be subscribed to: code is told once, and it is tried again. */
 void watch_rule_not_subscribed(struct watch_rule *w, int64_t now_ms, int code);
+/* The watch ends for a reason outside of the rule; what it still holds is not handed out. */
+void watch_rule_end(struct watch_rule *w, int code);
 /* The connection is lost. */
 void watch_rule_lost(struct watch_rule *w, int64_t now_ms);
 

@@ -345,6 +345,11 @@ typedef struct vigil_watch_options {
     vigil_position position;
     bool bookmarks;    /* hand out bookmark events as well */
     bool no_reconnect; /* DISCONNECTED is final */
+    /* A named cursor, kept by the server (1 to 128 bytes; NULL: none): the watch goes on where it
+     * was last acknowledged to be, from whatever machine. since and position only say where a new
+     * cursor begins; without patterns it is the cursor's own that count, or for a new one
+     * everything. It is this watch's until another opens it. */
+    const char *cursor;
     /* Give each change the key's value before it: of what this watch has seen from a memory of its
      * own, otherwise from the server's journal, at the cost of a round trip, for which the record
      * and all behind it wait. */
@@ -367,7 +372,8 @@ typedef struct vigil_event {
 } vigil_event;
 
 /* Opens the stream. Blocks for a round trip; while the server is not there, up to the request
- * timeout. Errors also: EPOCH_CHANGED, POSITION_AHEAD, BAD_KEY, LIMIT. */
+ * timeout. Errors also: EPOCH_CHANGED, POSITION_AHEAD, BAD_KEY, LIMIT. With a cursor: two round
+ * trips more, CONFLICT (it is there with other patterns), and BAD_KEY for its name. */
 VIGIL_EXPORT int vigil_watch_open(vigil *v, const vigil_watch_options *options,
                                   vigil_watch **ret_watch);
 VIGIL_EXPORT void vigil_watch_close(vigil_watch *w);
@@ -378,9 +384,24 @@ VIGIL_EXPORT void vigil_watch_close(vigil_watch *w);
  *                 further call and continues where it was (unless no_reconnect)
  *   LIMIT         likewise: the server's limits or this process's descriptors are used up
  *   COMPACTED, EPOCH_CHANGED, POSITION_AHEAD, CORRUPT   final: nothing was skipped silently; see
- *                 vigil_watch_bounds, then open another watch
+ *                 vigil_watch_bounds, then open another watch (where it has a cursor, delete that
+ *                 first: it stands where nothing can go on)
+ *   CURSOR_TAKEN  final: another watch has opened the cursor; NOT_FOUND: it has been deleted
  *   INTERRUPTED   a signal handler ran */
 VIGIL_EXPORT int vigil_watch_next(vigil_watch *w, int timeout_ms, const vigil_event **ret_event);
+/* Of a watch with a cursor: the application has dealt with everything that vigil_watch_next has
+ * handed out so far, so the cursor may move there. With timeout_ms 0 the word is sent and OK says no
+ * more than that; at most one is under way, what is said meanwhile follows when vigil_watch_next is
+ * called. Otherwise blocks until the server has it durably (so before an end). What was not
+ * acknowledged is handed out again to whoever opens the cursor next. A lost connection loses
+ * nothing: it is sent again. While all that was handed out has been acknowledged, the cursor also
+ * moves along with the bookmarks, by itself, about once a second.
+ * Errors: CURSOR_TAKEN, NOT_FOUND and the like as for vigil_watch_next, final; TIMEOUT, DISCONNECTED
+ * (not within the time; it goes on being tried), NO_SPACE and the like (also), INTERRUPTED, INVALID
+ * (no cursor). */
+VIGIL_EXPORT int vigil_watch_acknowledge(vigil_watch *w, int timeout_ms);
+/* The same, up to the event whose position has this seq: for an application that has some in hand. */
+VIGIL_EXPORT int vigil_watch_acknowledge_to(vigil_watch *w, uint64_t seq, int timeout_ms);
 /* False from the DISCONNECTED that next has told until the stream is open again: meanwhile TIMEOUT
  * means just that. */
 VIGIL_EXPORT bool vigil_watch_connected(const vigil_watch *w);
@@ -401,6 +422,28 @@ typedef struct vigil_watch_figures {
     uint64_t lookups;  /* previous values that the server was asked for */
 } vigil_watch_figures;
 VIGIL_EXPORT void vigil_watch_get_figures(const vigil_watch *w, vigil_watch_figures *ret_figures);
+
+/* ---- named cursors -------------------------------------------------------------- */
+
+typedef struct vigil_cursor {
+    const char *name;            /* NUL-terminated */
+    vigil_position position;     /* everything up to it has been acknowledged */
+    uint64_t lag;                /* records after it, whatever they are; all, in another epoch */
+    uint64_t created_us;         /* server's wall clock, microseconds since 1970 */
+    uint64_t moved_us;           /* when it was acknowledged last, or created */
+    uint64_t age_us;             /* since then */
+    const char *const *patterns; /* as for a watch */
+    size_t pattern_count;
+} vigil_cursor;
+
+/* Calls each for every cursor, in bytewise order of the names. each returns false to stop early
+ * (then INTERRUPTED); it must not use the connection, and what it gets is valid until it returns.
+ * Blocks. */
+VIGIL_EXPORT int
+vigil_cursor_each(vigil *v, bool (*each)(void *context, const vigil_cursor *cursor), void *context);
+/* A watch that uses it ends with NOT_FOUND when it acknowledges. NOT_FOUND if there is none.
+ * Blocks. */
+VIGIL_EXPORT int vigil_cursor_delete(vigil *v, const char *name);
 
 /* ---- waiting -------------------------------------------------------------------- */
 

@@ -17,7 +17,7 @@
 #include "protocol/record.h"
 
 static const char meta_key[] = "vigil";
-enum { DATABASES_MAX = 5, FILE_MODE = 0600 };
+enum { DATABASES_MAX = 6, FILE_MODE = 0600 };
 
 static const uint64_t gib = UINT64_C(1) << 30;
 
@@ -192,6 +192,14 @@ static int is_empty(MDB_txn *txn, bool *ret_empty)
     return rc;
 }
 
+static int open_if_there(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *ret_database,
+                         bool *ret_there)
+{
+    int rc = mdb_dbi_open(txn, name, flags, ret_database);
+    *ret_there = rc == 0;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int open_contents(struct environment *e, MDB_txn *txn, unsigned flags)
 {
     int rc = mdb_dbi_open(txn, "journal", flags, &e->journal);
@@ -199,31 +207,32 @@ static int open_contents(struct environment *e, MDB_txn *txn, unsigned flags)
         rc = mdb_dbi_open(txn, "state", flags, &e->state);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "tombstones", flags, &e->tombstones);
-    if (rc == 0) {
-        rc = mdb_dbi_open(txn, "sessions", flags, &e->sessions);
-        e->has_sessions = rc == 0;
-        if (rc == MDB_NOTFOUND)
-            rc = 0;
-    }
+    if (rc == 0)
+        rc = open_if_there(txn, "sessions", flags, &e->sessions, &e->has_sessions);
+    if (rc == 0)
+        rc = open_if_there(txn, "cursors", flags, &e->cursors, &e->has_cursors);
     return rc;
 }
 
-int environment_add_sessions(struct environment *e, const char *directory, struct failure *failure)
+int environment_add_missing(struct environment *e, const char *directory, struct failure *failure)
 {
     MDB_txn *txn = NULL;
-    if (e->has_sessions)
+    if (e->has_sessions && e->has_cursors)
         return ERR_OK;
     int rc = mdb_txn_begin(e->lmdb, NULL, 0, &txn);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "sessions", MDB_CREATE, &e->sessions);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "cursors", MDB_CREATE, &e->cursors);
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
         txn = NULL;
     }
     mdb_txn_abort(txn);
     if (rc != 0)
-        return environment_failure(failure, rc, "add sessions to", directory);
+        return environment_failure(failure, rc, "add sessions and cursors to", directory);
     e->has_sessions = true;
+    e->has_cursors = true;
     return ERR_OK;
 }
 

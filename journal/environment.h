@@ -13,7 +13,7 @@
  *   space.c        room in the data file, allocated before it is needed
  *   batch.c        begin, append, set_applied, commit, abort
  *   rows.c         state rows and tombstones; the writer's view
- *   sessions.c     rows of sessions
+ *   kept.c         rows of sessions and of named cursors
  *   compact.c      moving oldest, removing records and tombstones
  *   reader.c       views of other threads
  *   verify.c       the whole journal against itself; key_table.c serves it
@@ -36,8 +36,8 @@ enum {
     META_SIZE = 116,
     ROW_HEADER_SIZE = 32,
     ROW_FORMAT = 1,
-    SESSION_HEADER_SIZE = 8,
-    SESSION_FORMAT = 1,
+    KEPT_HEADER_SIZE = 8,
+    KEPT_FORMAT = 1,
     META_RECORDS_MAX = 65536, /* records after which the meta row is written anew at the latest */
 };
 
@@ -112,7 +112,9 @@ struct environment {
     MDB_dbi tombstones;
     MDB_dbi meta;
     MDB_dbi sessions;
+    MDB_dbi cursors;
     bool has_sessions; /* journals made before there were any have no database for them */
+    bool has_cursors;
     uint32_t page_size;
 };
 
@@ -137,8 +139,8 @@ int environment_create(struct environment *e, const char *directory, const struc
 /* Brings head and bytes up to the last record there is. Reads only what came after m->head. */
 int environment_position(const struct environment *e, MDB_txn *txn, struct meta *m,
                          struct failure *failure);
-/* Makes the database of the sessions, if it is not there yet. */
-int environment_add_sessions(struct environment *e, const char *directory, struct failure *failure);
+/* Makes the databases of sessions and cursors, if they are not there yet. */
+int environment_add_missing(struct environment *e, const char *directory, struct failure *failure);
 int environment_meta_get(const struct environment *e, MDB_txn *txn, const char *directory,
                          struct meta *ret_meta, struct failure *failure);
 /* Returns LMDB's code. */
@@ -174,9 +176,13 @@ int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
 bool tombstone_decode(struct bytes stored_key, uint64_t *ret_seq, struct bytes *ret_key);
 size_t tombstone_encode(uint64_t seq, struct bytes key, uint8_t out[TOMBSTONE_KEY_SIZE_MAX]);
 
-/* ---- sessions.c ---- */
+/* ---- kept.c ---- */
 
-/* ERR_OK or ERR_CORRUPT: the CRC over id and row, and the layout. */
+/* ERR_OK or ERR_CORRUPT: the CRC over key and row, and the layout. */
+int kept_decode(struct bytes key, struct bytes stored, struct bytes *ret_row);
+int cursor_decode(struct bytes key, struct bytes stored, struct bytes *ret_row);
+/* Returns LMDB's code. */
+int kept_put(MDB_txn *txn, MDB_dbi database, struct bytes key, struct bytes row);
 int session_decode(struct bytes key, struct bytes stored, uint64_t *ret_session,
                    struct bytes *ret_row);
 
@@ -200,6 +206,7 @@ struct space {
     uint64_t granted;
     uint64_t row_pages;     /* that rows may still dirty; UINT64_MAX: not known yet */
     uint64_t session_pages; /* likewise, rows of sessions */
+    uint64_t cursor_pages;  /* and of cursors */
     bool reserve_too;
     bool tight; /* counts on LMDB's free list */
 };
@@ -214,6 +221,8 @@ int space_charge_item(struct journal *j, uint64_t size, struct failure *failure)
 int space_charge_row(struct journal *j, uint64_t size, struct failure *failure);
 /* One put or removed among the sessions. */
 int space_charge_session(struct journal *j, uint64_t size, struct failure *failure);
+/* Or among the cursors. */
+int space_charge_cursor(struct journal *j, uint64_t size, struct failure *failure);
 /* One removed from the journal's beginning. */
 int space_charge_removal(struct journal *j, uint64_t size, struct failure *failure);
 

@@ -6,6 +6,7 @@
  *   state       key -> row: what the key was at its last checkpoint
  *   tombstones  big-endian seq and key -> nothing, for rows of deleted keys
  *   sessions    big-endian id -> what the caller keeps of a session
+ *   cursors     name -> what the caller keeps of a named cursor
  *   meta        format, epoch, applied, oldest, durability, boot id, clean mark
  *
  * Invariants:
@@ -99,6 +100,9 @@ int journal_batch_set_applied(struct journal *j, uint64_t applied, struct failur
 /* What is kept of a session; an empty row: nothing any more. */
 int journal_batch_put_session(struct journal *j, uint64_t session, struct bytes row,
                               struct failure *failure);
+/* What is kept of a named cursor, likewise; name: 1 to LIMIT_CURSOR_NAME bytes. */
+int journal_batch_put_cursor(struct journal *j, struct bytes name, struct bytes row,
+                             struct failure *failure);
 /* Moves oldest towards target (0: none) and towards what retention no longer
  * keeps, not past applied and never past head, and removes at most records_max
  * records and as many tombstones from the file. oldest itself moves at once
@@ -153,6 +157,11 @@ int journal_reader_next_row(struct journal_reader *r, struct bytes *ret_key,
 int journal_reader_session(struct journal_reader *r, uint64_t first, uint64_t *ret_session,
                            struct bytes *ret_row, struct failure *failure);
 
+/* Walks the named cursors: the first whose name is greater than after, or ERR_NOT_FOUND. With
+ * ERR_CORRUPT the row is damaged, and *ret_name is set all the same. */
+int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct bytes *ret_name,
+                          struct bytes *ret_row, struct failure *failure);
+
 /* ---- offline ---- */
 
 struct journal_verify_report {
@@ -164,6 +173,7 @@ struct journal_verify_report {
     uint64_t changes;
     uint64_t keys; /* live */
     uint64_t sessions;
+    uint64_t cursors;
     uint64_t problems;
 };
 /* Reads the whole directory without a server: each record's CRC, the seq chain,

@@ -113,7 +113,7 @@ static int load(struct journal *j, uint64_t epoch, struct failure *failure)
             err = open_and_load(j, &m, failure);
     }
     if (err == ERR_OK)
-        err = environment_add_sessions(&j->environment, j->directory, failure);
+        err = environment_add_missing(&j->environment, j->directory, failure);
     if (err == ERR_OK)
         err = read_position(j, &m, failure);
     if (err != ERR_OK)

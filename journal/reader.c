@@ -22,12 +22,14 @@ struct journal_reader {
     MDB_cursor *records;
     MDB_cursor *rows;
     MDB_cursor *sessions;
+    MDB_cursor *cursors;
     struct journal_view view;
     bool open;
     bool seek_due;        /* records does not stand before next_seq */
     bool records_renewed; /* the cursors belong to this view */
     bool rows_renewed;
     bool sessions_renewed;
+    bool cursors_renewed;
     uint64_t next_seq; /* 0: no seek yet */
     bool row_waits;    /* rows stands at a row that was not handed out yet */
     size_t prefix_size;
@@ -44,10 +46,12 @@ void reader_detach(struct journal_reader *r)
     mdb_cursor_close(r->records);
     mdb_cursor_close(r->rows);
     mdb_cursor_close(r->sessions);
+    mdb_cursor_close(r->cursors);
     mdb_txn_abort(r->txn);
     r->records = NULL;
     r->rows = NULL;
     r->sessions = NULL;
+    r->cursors = NULL;
     r->txn = NULL;
 }
 
@@ -136,6 +140,7 @@ int journal_reader_begin(struct journal_reader *r, struct journal_view *ret_view
     r->records_renewed = false;
     r->rows_renewed = false;
     r->sessions_renewed = false;
+    r->cursors_renewed = false;
     r->next_seq = 0;
     r->row_waits = false;
     *ret_view = r->view;
@@ -345,5 +350,31 @@ int journal_reader_session(struct journal_reader *r, uint64_t first, uint64_t *r
         return failure_set(failure, err, "the row of session %016llx is damaged",
                            (unsigned long long)session);
     *ret_row = row;
+    return ERR_OK;
+}
+
+int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct bytes *ret_name,
+                          struct bytes *ret_row, struct failure *failure)
+{
+    if (!r->open)
+        return not_open(failure);
+    int rc = renew_cursor(r, r->journal->environment.cursors, &r->cursors, &r->cursors_renewed);
+    if (rc != 0)
+        return read_failure(r, rc, failure);
+    MDB_val key = lmdb_value(after);
+    MDB_val stored;
+    rc = mdb_cursor_get(r->cursors, &key, &stored, after.size > 0 ? MDB_SET_RANGE : MDB_FIRST);
+    if (rc == 0 && bytes_equal(stored_bytes(key), after))
+        rc = mdb_cursor_get(r->cursors, &key, &stored, MDB_NEXT);
+    if (rc == MDB_NOTFOUND)
+        return failure_set(failure, ERR_NOT_FOUND, "no further cursor");
+    if (rc != 0)
+        return read_failure(r, rc, failure);
+    struct bytes name = stored_bytes(key);
+    char text[LIMIT_CURSOR_NAME + 1];
+    *ret_name = name;
+    if (cursor_decode(name, stored_bytes(stored), ret_row) != ERR_OK)
+        return failure_set(failure, ERR_CORRUPT, "the row of cursor %s is damaged",
+                           key_text(name, text, sizeof text));
     return ERR_OK;
 }

@@ -107,6 +107,25 @@ static int with_cursor(struct copy *c, MDB_dbi database,
     return rc;
 }
 
+/* What can be read of them: they are of the old epoch, and whoever opens one is told so. Pages of
+ * nonsense may lead anywhere; a row's own sum tells what is one. */
+static int copy_cursors(struct copy *c, MDB_cursor *cursor)
+{
+    MDB_val key;
+    MDB_val stored;
+    while (mdb_cursor_get(cursor, &key, &stored, MDB_NEXT) == 0) {
+        struct bytes row;
+        if (cursor_decode(stored_bytes(key), stored_bytes(stored), &row) != ERR_OK)
+            continue;
+        int rc = kept_put(c->txn, c->to.cursors, stored_bytes(key), row);
+        if (rc == 0)
+            rc = pace(c, stored.mv_size);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
 /* Not the sessions: they may know outcomes of records that are lost. A client is told that its
  * session is unknown. */
 static int copy_all(struct copy *c)
@@ -118,6 +137,8 @@ static int copy_all(struct copy *c)
         rc = with_cursor(c, c->from->journal, copy_records);
     if (rc == 0)
         rc = with_cursor(c, c->from->state, copy_rows);
+    if (rc == 0 && c->from->has_cursors)
+        rc = with_cursor(c, c->from->cursors, copy_cursors);
     if (rc == 0)
         rc = environment_meta_put(&c->to, c->txn, &c->meta);
     if (rc == 0) {

@@ -1,6 +1,6 @@
 /*
  * verify.c - reads a whole journal and holds its parts against each other:
- * records first, in order, then rows, then tombstones, then sessions.
+ * records first, in order, then rows, then tombstones, then sessions and cursors.
  *
  * 1. A fault is reported and passed over; only what cannot be read at all ends
  *    it. What follows from a fault that was reported (a change whose predecessor
@@ -345,30 +345,44 @@ static int check_rows(struct verification *v)
     return ERR_OK;
 }
 
-/* ---- sessions ---- */
+/* ---- sessions and cursors ---- */
 
-static int check_sessions(struct verification *v)
+static int check_kept(struct verification *v, MDB_dbi database, const char *plural,
+                      void (*check)(struct verification *v, MDB_val key, MDB_val stored))
 {
     MDB_cursor *cursor = NULL;
     MDB_val key;
     MDB_val stored;
-    if (!v->e->has_sessions)
-        return ERR_OK;
-    int rc = mdb_cursor_open(v->txn, v->e->sessions, &cursor);
+    int rc = mdb_cursor_open(v->txn, database, &cursor);
     if (rc != 0)
         return read_failure(v, rc);
     while ((rc = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT)) == 0) {
-        uint64_t session = 0;
-        struct bytes row;
-        if (session_decode(stored_bytes(key), stored_bytes(stored), &session, &row) != ERR_OK)
-            report_problem(v, 0, "the row of a session is damaged: it will not be known");
-        v->findings.report.sessions++;
+        check(v, key, stored);
         advance(v);
     }
     mdb_cursor_close(cursor);
     if (rc != MDB_NOTFOUND)
-        report_problem(v, 0, "the sessions cannot be read to their end: %s", mdb_strerror(rc));
+        report_problem(v, 0, "the %s cannot be read to their end: %s", plural, mdb_strerror(rc));
     return ERR_OK;
+}
+
+static void check_session(struct verification *v, MDB_val key, MDB_val stored)
+{
+    uint64_t session = 0;
+    struct bytes row;
+    if (session_decode(stored_bytes(key), stored_bytes(stored), &session, &row) != ERR_OK)
+        report_problem(v, 0, "the row of a session is damaged: it will not be known");
+    v->findings.report.sessions++;
+}
+
+static void check_cursor(struct verification *v, MDB_val key, MDB_val stored)
+{
+    struct bytes row;
+    char text[LIMIT_CURSOR_NAME + 1];
+    if (cursor_decode(stored_bytes(key), stored_bytes(stored), &row) != ERR_OK)
+        report_problem(v, 0, "the row of cursor %s is damaged: it will not be known",
+                       key_text(stored_bytes(key), text, sizeof text));
+    v->findings.report.cursors++;
 }
 
 /* ---- the whole ---- */
@@ -391,7 +405,8 @@ static int begin(struct verification *v)
     if (rc != 0)
         v->head = v->meta.head; /* the walk will say what is wrong */
     v->all = entries_of(v, v->e->journal) + entries_of(v, v->e->state) +
-             (v->e->has_sessions ? entries_of(v, v->e->sessions) : 0);
+             (v->e->has_sessions ? entries_of(v, v->e->sessions) : 0) +
+             (v->e->has_cursors ? entries_of(v, v->e->cursors) : 0);
     v->findings.report.epoch = v->meta.epoch;
     v->findings.report.oldest = v->meta.oldest;
     v->findings.report.applied = v->meta.applied;
@@ -410,8 +425,10 @@ int verify_environment(const struct environment *e, const char *directory,
         err = check_records(&v);
     if (err == ERR_OK)
         err = check_rows(&v);
-    if (err == ERR_OK)
-        err = check_sessions(&v);
+    if (err == ERR_OK && e->has_sessions)
+        err = check_kept(&v, e->sessions, "sessions", check_session);
+    if (err == ERR_OK && e->has_cursors)
+        err = check_kept(&v, e->cursors, "cursors", check_cursor);
     if (err == ERR_OK && options->progress)
         options->progress(options->context, v.done, v.done);
     mdb_txn_abort(v.txn);

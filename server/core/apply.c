@@ -201,6 +201,10 @@ static const struct op_entry ops[] = {
     [OP_COMPACT] = {apply_compact, 0},
     [OP_SESSION_OPEN] = {apply_session_open, 0},
     [OP_SESSION_CLOSE] = {apply_session_close, 0},
+    [OP_CURSOR_OPEN] = {apply_cursor_open, REQUEST_CURSOR_AS_STORED},
+    [OP_CURSOR_MOVE] = {apply_cursor_move, 0},
+    [OP_CURSOR_DELETE] = {apply_cursor_delete, 0},
+    [OP_CURSOR_LIST] = {apply_cursor_list, 0},
 };
 
 static int dispatch(struct core *core, struct request *q)

@@ -151,7 +151,8 @@ size_t core_batch_record_count(const struct core *core)
 
 bool core_batch_is_durable_work(const struct core *core)
 {
-    return core->batch.record_count > 0 || core->sessions.touched_rows > 0;
+    return core->batch.record_count > 0 || core->sessions.touched_rows > 0 ||
+           core->cursors.touched > 0;
 }
 
 struct bytes core_batch_record_at(const struct core *core, size_t i)
@@ -343,6 +344,7 @@ void core_batch_commit(struct core *core)
     undo_forget(&core->undo);
     lease_commit(&core->leases);
     session_batch_commit(&core->sessions);
+    cursor_batch_commit(&core->cursors);
     b->is_open = false;
     b->is_published = b->record_count == 0;
     core_checkpoint_confirm(core);
@@ -398,6 +400,7 @@ void core_batch_abort(struct core *core, int code, const char *text)
     assert(b->is_open);
     undo_rollback(&core->undo, core->active);
     session_batch_abort(&core->sessions);
+    cursor_batch_abort(&core->cursors);
     lease_abort(&core->leases, core->head);
     checkpoint_take_back(&core->checkpoint);
     core->compact_target = b->compact_target > core->oldest ? b->compact_target : 0;

@@ -28,6 +28,7 @@ static struct core_limits limits_with_defaults(const struct core_limits *given)
     l.streams_per_peer_max = limit_or(l.streams_per_peer_max, LIMIT_STREAMS_PER_PEER);
     l.peers_max = limit_or(l.peers_max, LIMIT_PEERS);
     l.sessions_max = limit_or(l.sessions_max, LIMIT_SESSIONS);
+    l.cursors_max = limit_or(l.cursors_max, LIMIT_CURSORS);
     l.session_idle_ms = l.session_idle_ms ? l.session_idle_ms : SESSION_IDLE_S * UINT64_C(1000);
     l.checkpoint_keys = limit_or(l.checkpoint_keys, CHECKPOINT_KEYS);
     l.checkpoint_bytes = l.checkpoint_bytes ? l.checkpoint_bytes : CHECKPOINT_BYTES;
@@ -73,6 +74,7 @@ static int make_parts(struct core *core)
     wire_buffer_init(&core->status, STATUS_SIZE_MAX);
     core->sessions.seed = core->seed;
     wire_buffer_init(&core->session_row, SESSION_ROW_SIZE_MAX);
+    wire_buffer_init(&core->cursor_rows, CURSOR_LIST_BYTES + CURSOR_ROW_SIZE_MAX);
     publisher_init(core);
     lease_table_init(&core->leases, &core->seed, &core->streams, core->limits.peers_max,
                      core->limits.streams_per_peer_max);
@@ -123,6 +125,8 @@ void core_free(struct core *core)
     lease_table_free(&core->leases);
     session_table_free(&core->sessions);
     wire_buffer_free(&core->session_row);
+    cursor_table_free(&core->cursors);
+    wire_buffer_free(&core->cursor_rows);
     publisher_free(&core->publisher);
     stream_table_free(&core->streams);
     free(core);
@@ -197,6 +201,7 @@ void core_figures(const struct core *core, struct core_figures *ret_figures)
         .sessions = session_table_count(&core->sessions),
         .session_replies = core->sessions.outcomes,
         .session_bytes = core->sessions.bytes,
+        .cursors = core->cursors.count,
         .requests = core->requests,
         .mutations = core->mutations,
         .records_published = core->records_published,

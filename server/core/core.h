@@ -42,6 +42,7 @@ struct core_limits {
     uint32_t streams_per_peer_max;
     uint32_t peers_max;
     uint32_t sessions_max;
+    uint32_t cursors_max;
     uint64_t session_idle_ms;
     /* When the overlay is frozen and written to the state. */
     uint32_t checkpoint_keys;    /* default 65536 */
@@ -71,6 +72,8 @@ void core_free(struct core *core);
  * is taken: hand over the one at head, too, so that time does not fall. ERR_OK, ERR_NO_MEMORY,
  * ERR_CORRUPT, ERR_FOREIGN, or state_get's error. */
 int core_restore(struct core *core, struct bytes record);
+/* A named cursor's row. ERR_OK, ERR_NO_MEMORY, ERR_CORRUPT (the cursor is then not there). */
+int core_restore_cursor(struct core *core, struct bytes name, struct bytes row);
 /* Before all records: a session's row. ERR_OK, ERR_NO_MEMORY, ERR_CORRUPT (the session then stays
  * unknown). */
 int core_restore_session(struct core *core, uint64_t session, struct bytes row);
@@ -88,7 +91,7 @@ int core_request(struct core *core, struct bytes peer, struct bytes message);
 bool core_batch_full(const struct core *core);
 size_t core_batch_record_count(const struct core *core);
 /* Whether there is anything in it that must be durable before it is committed: records, or rows of
- * sessions. */
+ * sessions or cursors. */
 bool core_batch_is_durable_work(const struct core *core);
 /* Valid until the next core_request or core_batch_begin. */
 struct bytes core_batch_record_at(const struct core *core, size_t i);
@@ -130,6 +133,16 @@ size_t core_sessions_gone(const struct core *core);
 /* About how many bytes core_session_rows would put. */
 uint64_t core_session_row_bytes(const struct core *core, uint32_t others_max);
 
+/* ---- named cursors ---- */
+
+/* Rows of the cursors that this batch has changed, one each. An empty row: delete it. */
+int core_cursor_rows(struct core *core,
+                     int (*put)(void *context, struct bytes name, struct bytes row), void *context);
+/* About how many bytes that puts. */
+uint64_t core_cursor_row_bytes(const struct core *core);
+/* Whether rows of cursors that were there before are all that the batch has to make durable. */
+bool core_batch_only_moves_cursors(const struct core *core);
+
 /* ---- checkpoint and compaction ---- */
 
 /* Rows to write with this batch, at most rows_max: calls put for each. Progress counts at
@@ -157,6 +170,7 @@ struct core_figures {
     uint64_t head, oldest, applied;
     uint64_t streams, peers, overlay_keys, overlay_bytes;
     uint64_t sessions, session_replies, session_bytes;
+    uint64_t cursors;
     uint64_t requests, mutations, records_published, stream_messages, bookmarks;
 };
 void core_figures(const struct core *core, struct core_figures *ret_figures);

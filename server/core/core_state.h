@@ -8,6 +8,8 @@
  *   key_state.c    what a key is, and how a change becomes a record
  *   exactly_once.c session_open, session_close, and mutations within a session
  *   session_rows.c the sessions' rows, at checkpoints and at start
+ *   cursors.c      cursor_open, cursor_move, cursor_delete, cursor_list
+ *   cursor_rows.c  the cursors' rows, with a batch and at start
  *   mutate.c       put, delete, incr
  *   transaction.c  txn
  *   read.c         get, get_many
@@ -15,7 +17,7 @@
  *   publish.c      records to streams
  *   bookmark.c     the tick
  *   overlay, undo, checkpoint, stream_table, pattern_index, lease, table, key_hash,
- *   session, session_outcome, session_row: the parts
+ *   session, session_outcome, session_row, cursor_table: the parts
  *
  * Threads: none of its own; a core belongs to one thread at a time.
  */
@@ -29,6 +31,7 @@
 #include "protocol/value.h"
 #include "server/core/checkpoint.h"
 #include "server/core/core.h"
+#include "server/core/cursor_table.h"
 #include "server/core/lease.h"
 #include "server/core/overlay.h"
 #include "server/core/session.h"
@@ -40,6 +43,8 @@ enum {
     REPLY_RESERVE = REPLY_HEADER_SIZE + 2 + LIMIT_ERROR_TEXT,
     STATUS_SIZE_MAX = 64 << 10,
     SESSION_ROW_SIZE_MAX = LIMIT_SESSION_BYTES + LIMIT_SESSION_WINDOW * 24 + 64,
+    CURSOR_LIST_BYTES = 256 << 10, /* rows of one reply; one of them may go beyond it */
+    CURSOR_ROW_SIZE_MAX = 64 + LIMIT_CURSOR_NAME + LIMIT_FILTER_PATTERNS * (LIMIT_KEY_SIZE + 8),
     IDENTITY_TEXT_MAX = 255,
     IDENTITY_PORTS_MAX = 64
 };
@@ -180,6 +185,8 @@ struct core {
     struct lease_table leases;
     struct session_table sessions;
     struct wire_buffer session_row;
+    struct cursor_table cursors;
+    struct wire_buffer cursor_rows;
     struct publisher publisher;
     struct bookmarks bookmarks;
 
@@ -260,7 +267,8 @@ int core_add_integer(struct request *q, const char *what, const struct bytes *va
                      uint8_t out[VALUE_INTEGER_SIZE_MAX], size_t *ret_size);
 request_op_apply apply_put, apply_delete, apply_incr, apply_txn, apply_get, apply_get_many,
     apply_stream_open, apply_stream_renew, apply_stream_close, apply_session_open,
-    apply_session_close;
+    apply_session_close, apply_cursor_open, apply_cursor_move, apply_cursor_delete,
+    apply_cursor_list;
 
 /* ---- exactly_once.c ---- */
 

@@ -41,7 +41,7 @@ int stream_table_read_filter(struct stream_table *t, struct wire_reader *r)
     return t->written.failed ? ERR_NO_MEMORY : ERR_OK;
 }
 
-static struct bytes written_filter(const struct stream_table *t)
+struct bytes stream_table_last_filter(const struct stream_table *t)
 {
     return (struct bytes){t->written.data, t->written.size};
 }
@@ -53,7 +53,7 @@ static bool stream_has_filter(const void *item, const void *key)
 
 struct stream *stream_table_find_filter(const struct stream_table *t)
 {
-    struct bytes filter = written_filter(t);
+    struct bytes filter = stream_table_last_filter(t);
     return table_find(&t->by_filter, key_hash(&t->seed, filter), stream_has_filter, &filter);
 }
 
@@ -147,7 +147,7 @@ struct stream *stream_table_take_subscribed(struct stream_table *t)
 static struct stream *make(const struct stream_table *t, const uint8_t topic[TOPIC_SIZE])
 {
     size_t count = t->filter->count;
-    struct bytes filter = written_filter(t);
+    struct bytes filter = stream_table_last_filter(t);
     struct stream *s = calloc(1, sizeof *s + count * sizeof s->subscriptions[0] + filter.size);
     if (!s)
         return NULL;

@@ -67,6 +67,8 @@ static inline size_t stream_table_count(const struct stream_table *t)
 
 /* Reads a filter into t->filter and t->written. ERR_OK, ERR_NO_MEMORY, or what filter_read says. */
 int stream_table_read_filter(struct stream_table *t, struct wire_reader *r);
+/* What was read last, in canonical form; valid until the next reading. */
+struct bytes stream_table_last_filter(const struct stream_table *t);
 /* The stream of the filter that was read last, or NULL. */
 struct stream *stream_table_find_filter(const struct stream_table *t);
 /* Makes one for it, idle, with this topic, which nobody has. ERR_OK, ERR_NO_MEMORY. */

@@ -1,7 +1,7 @@
 /*
  * commit.c - the journal's side of a turn (turn.h): one transaction with the
- * batch's records, a slice of the checkpoint under way, rows of sessions, and a
- * step of compaction.
+ * batch's records, a slice of the checkpoint under way, rows of sessions and
+ * cursors, and a step of compaction.
  *
  * A slice is large enough that a frozen overlay has been written before the
  * active one is full: two rows for each change of the batch, and the share of
@@ -110,6 +110,18 @@ static int write_sessions(struct turn *t, uint32_t most, struct failure *failure
     return core_session_rows(t->core, most, put_session, &context);
 }
 
+static int put_cursor(void *context, struct bytes name, struct bytes row)
+{
+    struct slice *s = context;
+    return journal_batch_put_cursor(s->turn->journal, name, row, s->failure);
+}
+
+static int write_cursors(struct turn *t, struct failure *failure)
+{
+    struct slice context = {t, failure};
+    return core_cursor_rows(t->core, put_cursor, &context);
+}
+
 static int write_slice(struct turn *t, uint32_t rows, struct failure *failure)
 {
     struct slice context = {t, failure};
@@ -213,7 +225,7 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
     uint32_t rows = (steps & COMMIT_SLICE) ? slice_rows(t, alone, one_row) : 0;
     uint32_t sessions = sessions_max(t, steps, alone);
     uint64_t bytes = core_batch_record_bytes(t->core) + rows * one_row +
-                     core_session_row_bytes(t->core, sessions);
+                     core_session_row_bytes(t->core, sessions) + core_cursor_row_bytes(t->core);
     bool compacts = (steps & COMMIT_COMPACT) != 0 && compact_due(t, alone);
     bool more = t->compact_more;
     bool blocked = t->compact_blocked;
@@ -223,6 +235,8 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
         err = append_records(t, failure);
         if (err == ERR_OK)
             err = write_sessions(t, sessions, failure);
+        if (err == ERR_OK)
+            err = write_cursors(t, failure);
         if (err == ERR_OK)
             err = write_slice(t, rows, failure);
         if (err == ERR_OK && compacts)

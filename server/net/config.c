@@ -132,6 +132,8 @@ static const struct option_row options[] = {
      "Forget a session that was not used for so long (default 1h): what its client then repeats is "
      "OUTCOME_UNKNOWN",
      GROUP_LIMITS, OPTION_DURATION_MS, AT(limits.session_idle_ms), 1000, 31536000000, NULL},
+    {"max-cursors", "N", "Named cursors of watchers (default 1024)", GROUP_LIMITS, OPTION_COUNT32,
+     AT(limits.cursors_max), 1, 100000, NULL},
     {"stream-queue", "N",
      "Messages that wait for one watcher before some are left out, which it then replays "
      "(default 1024)",

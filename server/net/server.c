@@ -144,6 +144,28 @@ static int restore_sessions(struct server *s, struct journal_reader *reader,
     return ERR_OK;
 }
 
+/* Likewise. */
+static int restore_cursors(struct server *s, struct journal_reader *reader, struct failure *failure)
+{
+    struct bytes name = {NULL, 0};
+    for (;;) {
+        struct failure reason = {0};
+        struct bytes row;
+        int err = journal_reader_cursor(reader, name, &name, &row, &reason);
+        if (err == ERR_NOT_FOUND)
+            return ERR_OK;
+        if (err == ERR_OK)
+            err = core_restore_cursor(s->core, name, row);
+        if (err == ERR_CORRUPT)
+            log_warn("cursor %.*s is not known any more: its row is damaged",
+                     name.size < LIMIT_CURSOR_NAME ? (int)name.size : LIMIT_CURSOR_NAME,
+                     (const char *)name.data);
+        else if (err != ERR_OK)
+            return failure_set(failure, err, "the cursors in %s cannot be read: %s",
+                               s->config->data, reason.text[0] ? reason.text : error_text(err));
+    }
+}
+
 static int restore(struct server *s, const struct journal_status *status, struct failure *failure)
 {
     struct journal_reader *reader = NULL;
@@ -157,6 +179,8 @@ static int restore(struct server *s, const struct journal_status *status, struct
     bool begun = err == ERR_OK;
     if (err == ERR_OK)
         err = restore_sessions(s, reader, failure);
+    if (err == ERR_OK)
+        err = restore_cursors(s, reader, failure);
     if (err == ERR_OK && status->head == 0)
         goto out;
     if (err == ERR_OK)

@@ -197,8 +197,10 @@ static void run_one_by_one(struct turn *t)
         int err = apply(t, &t->batch[i]);
         end_view(t);
         size_t records = core_batch_record_count(t->core);
+        /* A cursor that moves, or is deleted, lets compaction go on, which makes room. */
+        unsigned steps = core_batch_only_moves_cursors(t->core) ? COMMIT_RESERVE : 0;
         if (err == ERR_OK && core_batch_is_durable_work(t->core))
-            err = commit_batch(t, 0, false, &failure);
+            err = commit_batch(t, steps, false, &failure);
         if (err == ERR_OK)
             finish(t, records);
         else

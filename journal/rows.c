@@ -173,12 +173,13 @@ int journal_batch_put_row(struct journal *j, struct bytes key, const struct stat
     if (rc == 0) {
         struct state_row present;
         if (row_decode(key, stored_bytes(stored), &present) != ERR_OK)
-            return failure_set(failure, ERR_CORRUPT, "the row of key %s is damaged",
-                               key_text(key, text, sizeof text));
+            return j->batch_error =
+                       failure_set(failure, ERR_CORRUPT, "the row of key %s is damaged",
+                                   key_text(key, text, sizeof text));
         if (present.modified >= row->modified)
             return ERR_OK;
     } else if (rc != MDB_NOTFOUND) {
-        return environment_failure(failure, rc, "read the state in", j->directory);
+        return j->batch_error = environment_failure(failure, rc, "read the state in", j->directory);
     }
 
     size_t size = key.size + ROW_HEADER_SIZE + (row->deleted ? 0 : row->value.size);

@@ -3,7 +3,10 @@
  * what the body holds. What was understood must be written as the same bytes.
  */
 #include <assert.h>
+#include <stdlib.h>
 
+#include "protocol/filter.h"
+#include "protocol/key.h"
 #include "protocol/message.h"
 #include "protocol/record.h"
 #include "protocol/value.h"
@@ -28,6 +31,32 @@ static void look_into_rows(struct bytes rows, uint32_t count)
     struct list_row row;
     for (uint32_t i = 0; i < count && list_row_read(&r, &row); i++)
         (void)value_valid(row.value);
+}
+
+static void look_into_filter(struct bytes bytes)
+{
+    struct filter *f = malloc(sizeof *f);
+    struct wire_reader r = wire_reader_of(bytes.data, bytes.size);
+    if (f && filter_read(&r, f) == ERR_OK)
+        (void)filter_match(f, (struct bytes){(const uint8_t *)"some/key", 8});
+    free(f);
+}
+
+/* A row is understood whole, or not at all: written again it is the same bytes. */
+static void look_into_cursors(struct bytes rows, uint32_t count)
+{
+    struct wire_reader r = wire_reader_of(rows.data, rows.size);
+    struct wire_buffer written;
+    struct cursor_row row;
+    wire_buffer_init(&written, rows.size);
+    for (uint32_t i = 0; i < count && cursor_row_read(&r, &row); i++) {
+        (void)key_valid(row.name);
+        look_into_filter(row.filter);
+        cursor_row_write(&written, &row);
+    }
+    assert(!written.failed);
+    assert(written.size == 0 || memcmp(written.data, rows.data, written.size) == 0);
+    wire_buffer_free(&written);
 }
 
 static void look_into_results(struct bytes results)
@@ -89,6 +118,10 @@ static void read_body(const struct reply_header *h, struct wire_reader *r, struc
         BODY_CASE(COMPACT, compact, (void)body)
         BODY_CASE(SESSION_OPEN, session_open, (void)body)
         BODY_CASE(SESSION_CLOSE, session_close, (void)body)
+        BODY_CASE(CURSOR_OPEN, cursor_open, look_into_filter(body.filter))
+        BODY_CASE(CURSOR_MOVE, cursor_move, (void)body)
+        BODY_CASE(CURSOR_DELETE, cursor_delete, (void)body)
+        BODY_CASE(CURSOR_LIST, cursor_list, look_into_cursors(body.rows, body.count))
         BODY_CASE(REPLAY, replay, look_into_records(body.records, body.count))
         BODY_CASE(LIST, list, look_into_rows(body.rows, body.count))
         BODY_CASE(HISTORY, history, look_into_records(body.records, body.count))

@@ -29,7 +29,8 @@ bool actor_connect(struct actor *a)
                                  .connect_timeout_ms = 1000,
                                  .request_timeout_ms =
                                      a->is_patient ? 60000 : timeouts[actor_draw(a, 3)],
-                                 .client_name = "torture"};
+                                 .client_name = "torture",
+                                 .no_session = !a->is_patient && actor_draw(a, 5) == 0};
         if (vigil_open(&options, &a->v) == VIGIL_OK)
             return true;
         a->v = NULL;
@@ -62,8 +63,11 @@ size_t actor_filter(unsigned number, const char *patterns[16])
         {"n/*", NULL},
         {"a/1", "a/2", "deep/*", NULL},
         {"p/*", NULL},
+        {"a/*", "a/3", "b/2", "b/2", NULL}, /* covered, and twice */
+        {"a/0", "b/*", "deep/x/y/*", "n/*", "p/1", NULL},
     };
-    const char *const *filter = filters[number % (sizeof filters / sizeof *filters)];
+    _Static_assert(sizeof filters / sizeof *filters == ACTOR_FILTERS, "one for each number");
+    const char *const *filter = filters[number % ACTOR_FILTERS];
     size_t count = 0;
     for (; filter[count]; count++)
         patterns[count] = filter[count];

@@ -1,84 +1,23 @@
 #define _GNU_SOURCE
 /* actor_mutate.c - puts, deletes, increments, compares, transactions and reads, one by one and pipelined. */
-#include "tests/torture/actor.h"
+#include "tests/torture/actor_requests.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum {
-    VALUE_MAX = 20000,
-    FILLING = 400000,
-    BURST_MAX = 150,
-    TXN_KEYS_MAX = 12,
-    COUNTERS = 3,
-    READ_KEYS = 3
-};
-
-struct value {
-    uint8_t bytes[VALUE_MAX + 8];
-    size_t size;
-};
-
-/* A string that no other request of the run puts; now and then too large to be broadcast. */
-static void draw_value(struct actor *a, uint64_t id, struct value *v)
-{
-    static char text[VALUE_MAX];
-    size_t size =
-        (size_t)snprintf(text, sizeof text, "%u.%llu.", a->number, (unsigned long long)id);
-    size_t padding = actor_draw(a, 60) == 0 ? 8000 + actor_draw(a, 11000) : actor_draw(a, 100);
-    memset(text + size, 'x', padding);
-    v->size = vigil_pack_string(v->bytes, sizeof v->bytes, text, size + padding);
-}
-
-static void write_condition(struct actor *a, const vigil_condition *c)
-{
-    char word[32];
-    if (!c->if_seq) {
-        history_word(&a->history, "-");
-        return;
-    }
-    snprintf(word, sizeof word, "s%llu", (unsigned long long)c->seq);
-    history_word(&a->history, word);
-}
-
-static void write_result(struct actor *a, uint64_t id, int error, const vigil_result *result,
-                         const void *value, size_t size)
-{
-    actor_told(a, 'R', id, error);
-    history_u64(&a->history, result->seq);
-    history_u64(&a->history, result->prev_seq);
-    history_u64(&a->history, result->version);
-    history_value(&a->history, value, size);
-    history_end(&a->history);
-}
-
-/* Mostly none; else what the key may have been changed at, as a read says. */
-static vigil_condition draw_condition(struct actor *a, const char *key)
-{
-    vigil_condition condition = {0};
-    vigil_entry entry;
-    if (actor_draw(a, 4) > 0 || vigil_get(a->v, key, &entry) != VIGIL_OK)
-        return condition;
-    condition.if_seq = true;
-    condition.seq = entry.present ? entry.modified : 0;
-    return condition;
-}
+enum { FILLING = 400000, READ_KEYS = 3 };
 
 static int one_put(struct actor *a)
 {
-    static struct value value;
+    static struct request_value value;
     char key[ACTOR_KEY_SIZE];
     vigil_result result = {0};
     actor_key(a, key);
-    vigil_condition condition = draw_condition(a, key);
-    uint64_t id = actor_asks(a, "put");
-    draw_value(a, id, &value);
-    history_word(&a->history, key);
-    history_value(&a->history, value.bytes, value.size);
-    write_condition(a, &condition);
-    history_end(&a->history);
+    vigil_condition condition = request_condition(a, key);
+    uint64_t id = request_put(a, key, &value, &condition);
     int err = vigil_put(a->v, key, value.bytes, value.size, &condition, &result);
-    write_result(a, id, err, &result, NULL, 0);
+    request_told(a, id, err, &result, NULL, 0);
     return err;
 }
 
@@ -87,24 +26,11 @@ static int one_delete(struct actor *a)
     char key[ACTOR_KEY_SIZE];
     vigil_result result = {0};
     actor_key(a, key);
-    vigil_condition condition = draw_condition(a, key);
-    uint64_t id = actor_asks(a, "del");
-    history_word(&a->history, key);
-    write_condition(a, &condition);
-    history_end(&a->history);
+    vigil_condition condition = request_condition(a, key);
+    uint64_t id = request_delete(a, key, &condition);
     int err = vigil_delete(a->v, key, &condition, &result);
-    write_result(a, id, err, &result, NULL, 0);
+    request_told(a, id, err, &result, NULL, 0);
     return err;
-}
-
-static uint64_t ask_increment(struct actor *a, char key[ACTOR_KEY_SIZE])
-{
-    snprintf(key, ACTOR_KEY_SIZE, "n/%zu", actor_draw(a, COUNTERS));
-    uint64_t id = actor_asks(a, "incr");
-    history_word(&a->history, key);
-    history_u64(&a->history, 1);
-    history_end(&a->history);
-    return id;
 }
 
 static int one_increment(struct actor *a)
@@ -113,54 +39,21 @@ static int one_increment(struct actor *a)
     vigil_result result = {0};
     const void *value = NULL;
     size_t size = 0;
-    uint64_t id = ask_increment(a, key);
+    uint64_t id = request_increment(a, key);
     int err = vigil_incr(a->v, key, 1, NULL, &value, &size, &result);
-    write_result(a, id, err, &result, err ? NULL : value, size);
+    request_told(a, id, err, &result, err ? NULL : value, size);
     return err;
 }
 
-/* The keys' places, all read at one time, are compared; a counter may be among the changes. */
 static int one_txn(struct actor *a)
 {
-    static struct value value;
-    char keys[TXN_KEYS_MAX][ACTOR_KEY_SIZE];
-    vigil_txn *txn;
-    vigil_entry entry;
-    size_t count = 1 + actor_draw(a, TXN_KEYS_MAX);
-    for (size_t i = 0; i < count; i++)
-        snprintf(keys[i], sizeof keys[i], "%s/%zu", i % 3 ? "b" : "a", actor_draw(a, 2) + 2 * i);
-    bool compares = actor_draw(a, 3) == 0 && vigil_get(a->v, keys[0], &entry) == VIGIL_OK;
-    uint64_t compared = compares && entry.present ? entry.modified : 0;
-    if (vigil_txn_new(&txn) != VIGIL_OK)
-        return VIGIL_NO_MEMORY;
-    uint64_t id = actor_asks(a, "txn");
-    history_u64(&a->history, compares);
-    if (compares) {
-        history_word(&a->history, keys[0]);
-        history_u64(&a->history, compared);
-        vigil_txn_if_seq(txn, keys[0], VIGIL_EQUAL, compared);
-    }
-    history_u64(&a->history, count);
-    for (size_t i = 0; i < count; i++) {
-        bool deletes = i > 0 && actor_draw(a, 4) == 0;
-        history_word(&a->history, deletes ? "d" : "p");
-        history_word(&a->history, keys[i]);
-        if (deletes) {
-            vigil_txn_delete(txn, keys[i]);
-            continue;
-        }
-        draw_value(a, id * 16 + i, &value);
-        history_value(&a->history, value.bytes, value.size);
-        vigil_txn_put(txn, keys[i], value.bytes, value.size);
-    }
-    history_end(&a->history);
+    uint64_t id, seq = 0;
     bool succeeded = false;
-    uint64_t seq = 0;
+    vigil_txn *txn = request_txn(a, true, &id);
+    if (!txn)
+        return VIGIL_NO_MEMORY;
     int err = vigil_txn_commit(a->v, txn, &succeeded, &seq, NULL, NULL);
-    actor_told(a, 'S', id, err);
-    history_u64(&a->history, seq);
-    history_u64(&a->history, succeeded);
-    history_end(&a->history);
+    request_txn_told(a, id, err, seq, succeeded);
     vigil_txn_free(txn);
     return err;
 }
@@ -230,71 +123,49 @@ static int one_list(struct actor *a)
     return err;
 }
 
-/* ---- pipelined ---- */
-
-struct sent {
-    uint64_t id;      /* in the history */
-    uint64_t request; /* in the library */
+struct past {
+    const char *key;
+    uint64_t count, first, last, digest;
 };
 
-static bool send_one(struct actor *a, struct sent *sent)
+static bool on_past(void *context, const vigil_record *record)
 {
-    static struct value value;
+    struct past *p = context;
+    const vigil_change *change = &record->changes[0];
+    if (p->count++ == 0)
+        p->first = record->seq;
+    p->last = record->seq;
+    p->digest += digest_of(p->key, record->seq,
+                           change->op == VIGIL_PUT ? value_mark(change->value, change->size) : 0);
+    return true;
+}
+
+static int one_history(struct actor *a)
+{
     char key[ACTOR_KEY_SIZE];
-    int err;
-    if (actor_draw(a, 3) == 0) {
-        sent->id = ask_increment(a, key);
-        err = vigil_send_incr(a->v, key, 1, &sent->request);
-    } else {
-        actor_key(a, key);
-        sent->id = actor_asks(a, "put");
-        draw_value(a, sent->id, &value);
-        history_word(&a->history, key);
-        history_value(&a->history, value.bytes, value.size);
-        history_word(&a->history, "-");
-        history_end(&a->history);
-        err = vigil_send_put(a->v, key, value.bytes, value.size, NULL, &sent->request);
-    }
-    if (err) {
-        vigil_result none = {0};
-        write_result(a, sent->id, err, &none, NULL, 0);
-    }
-    return err == VIGIL_OK;
-}
-
-static int receive_all(struct actor *a, const struct sent *sent, size_t count)
-{
-    int err = VIGIL_OK;
-    size_t next = 0;
-    uint64_t deadline = history_now_us() + 10000000;
-    while (vigil_pending(a->v) > 0 && history_now_us() < deadline) {
-        vigil_completion done = {0};
-        err = vigil_receive(a->v, 1000, &done);
-        if (err == VIGIL_TIMEOUT || err == VIGIL_INTERRUPTED)
-            continue;
-        while (next < count && sent[next].request != done.id)
-            next++;
-        if (next == count)
-            return VIGIL_INTERNAL; /* an answer to nothing */
-        write_result(a, sent[next].id, done.error, &done.result, done.error ? NULL : done.value,
-                     done.size);
-        next++;
-    }
-    return vigil_pending(a->v) > 0 ? VIGIL_DISCONNECTED : VIGIL_OK;
-}
-
-static int burst(struct actor *a)
-{
-    struct sent sent[BURST_MAX];
-    size_t count = 1 + actor_draw(a, BURST_MAX);
-    size_t sent_count = 0;
-    vigil_stop_on_error(a->v, actor_draw(a, 3) == 0);
-    while (sent_count < count && send_one(a, &sent[sent_count]))
-        sent_count++;
-    int err = receive_all(a, sent, sent_count);
-    if (err == VIGIL_OK)
-        vigil_stop_on_error(a->v, false);
+    struct past past = {.key = key};
+    bool complete = false;
+    actor_key(a, key);
+    uint64_t id = actor_asks(a, "history");
+    history_word(&a->history, key);
+    history_end(&a->history);
+    int err = vigil_history(a->v, key, 0, on_past, &past, &complete);
+    actor_told(a, 'K', id, err);
+    history_u64(&a->history, complete);
+    history_u64(&a->history, past.count);
+    history_u64(&a->history, past.first);
+    history_u64(&a->history, past.last);
+    history_u64(&a->history, past.digest);
+    history_end(&a->history);
     return err;
+}
+
+static void pause_a_while(struct actor *a)
+{
+    uint32_t us = atomic_load(&a->control->pace_us);
+    struct timespec pause = {.tv_nsec = (long)us * 1000};
+    if (us > 0)
+        nanosleep(&pause, NULL);
 }
 
 static int step(struct actor *a)
@@ -310,9 +181,11 @@ static int step(struct actor *a)
         return one_txn(a);
     if (choice < 85)
         return one_read(a);
-    if (choice < 90)
+    if (choice < 88)
         return one_list(a);
-    return burst(a);
+    if (choice < 90)
+        return one_history(a);
+    return actor_burst(a);
 }
 
 int actor_mutate(struct actor *a)
@@ -321,6 +194,7 @@ int actor_mutate(struct actor *a)
         return 0;
     while (!actor_stopping) {
         int err = step(a);
+        pause_a_while(a);
         if (err == VIGIL_INTERNAL || err == VIGIL_INVALID || err == VIGIL_MALFORMED) {
             fprintf(stderr, "torture_actor: %s: %s\n", vigil_error_name(err),
                     vigil_failure_text(a->v));
@@ -341,7 +215,7 @@ int actor_increment(struct actor *a)
     if (!actor_connect(a))
         return 0;
     while (!actor_stopping) {
-        int err = actor_draw(a, 20) > 0 ? one_increment(a) : burst(a);
+        int err = actor_draw(a, 20) > 0 ? one_increment(a) : actor_burst_of_increments(a);
         if (err == VIGIL_INTERNAL || err == VIGIL_INVALID || err == VIGIL_MALFORMED)
             return 1;
     }
@@ -367,7 +241,7 @@ int actor_fill(struct actor *a)
         history_word(&a->history, "-");
         history_end(&a->history);
         int err = vigil_put(a->v, "b/39", large, size, NULL, &result);
-        write_result(a, id, err, &result, NULL, 0);
+        request_told(a, id, err, &result, NULL, 0);
     }
     return 0;
 }

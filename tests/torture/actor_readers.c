@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+enum { LAST_WAIT_MS = 10000, RECENT = 2000 };
+
 /* ---- mirror ---- */
 
 struct content {
@@ -113,8 +115,9 @@ static bool holds(void *context, const void *value, size_t size, const vigil_cha
     return value && value_mark(value, size) % c->divisor == c->remainder;
 }
 
-/* Waits from *since on (0: from the present state) and moves it to where the wait ended. */
-static void one_wait(struct actor *a, uint64_t *since)
+/* Waits from *since on (0: from the present state) and moves it to where the wait ended. until: see
+ * history.h. */
+static void one_wait(struct actor *a, uint64_t *since, uint64_t until, int timeout_ms)
 {
     char key[ACTOR_KEY_SIZE];
     struct condition condition = {.divisor = 2 + actor_draw(a, 6)};
@@ -136,8 +139,9 @@ static void one_wait(struct actor *a, uint64_t *since)
         history_word(&a->history, "-");
     history_u64(&a->history, condition.divisor);
     history_u64(&a->history, condition.remainder);
+    history_u64(&a->history, until);
     history_end(&a->history);
-    int err = vigil_wait(a->v, key, &options, 1000, &result);
+    int err = vigil_wait(a->v, key, &options, timeout_ms, &result);
     actor_told(a, 'T', id, err);
     bool from_state = err == VIGIL_OK && result.from_state;
     const void *value = NULL;
@@ -164,7 +168,14 @@ int actor_wait(struct actor *a)
     if (!actor_connect(a))
         return 0;
     while (!actor_stopping)
-        one_wait(a, &since);
+        one_wait(a, &since, 0, 1000);
+    uint64_t head;
+    if (!actor_final_head(a, history_now_us() + (uint64_t)LAST_WAIT_MS * 1000, &head))
+        return 0;
+    /* All faults are over: what it does not see now, it would never see. */
+    if (since == 0 && head > RECENT)
+        since = head - RECENT;
+    one_wait(a, &since, head, LAST_WAIT_MS);
     return 0;
 }
 

@@ -86,11 +86,35 @@ static void write_opened(struct actor *a, enum vigil_since since, const vigil_po
     history_end(&a->history);
 }
 
+/* A position that is none has to be refused, as what it is. */
+static void try_nonsense(struct actor *a, vigil_position position)
+{
+    bool other_epoch = actor_draw(a, 2) == 0;
+    vigil_watch *watch = NULL;
+    vigil_watch_options options = {.since = VIGIL_SINCE_POSITION, .position = position};
+    if (other_epoch)
+        options.position.epoch ^= 1;
+    else
+        options.position.seq += UINT64_C(1) << 40;
+    int err = vigil_watch_open(a->v, &options, &watch);
+    if (err == VIGIL_OK) {
+        const vigil_event *event;
+        err = vigil_watch_next(watch, 1000, &event);
+    }
+    vigil_watch_close(watch);
+    history_begin(&a->history, 'Z');
+    history_u64(&a->history, other_epoch ? VIGIL_EPOCH_CHANGED : VIGIL_POSITION_AHEAD);
+    history_u64(&a->history, (uint64_t)err);
+    history_end(&a->history);
+}
+
 static int open_watch(struct actor *a, struct watcher *w)
 {
     const char *patterns[16];
     size_t count = actor_filter(a->number, patterns);
     vigil_watch_options options = {.patterns = patterns, .pattern_count = count, .bookmarks = true};
+    if (w->position.epoch != 0 && actor_draw(a, 6) == 0)
+        try_nonsense(a, w->position);
     if (w->position.epoch != 0) {
         options.since = VIGIL_SINCE_POSITION;
         options.position = w->position;

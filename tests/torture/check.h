@@ -9,6 +9,8 @@ struct check {
     struct checker_options options;
     struct verdict *verdict;
     const struct seen_record **records; /* [seq], 1..head; NULL where none was read */
+    uint64_t unread;       /* how many of these: removed before they were read or seen as a whole */
+    uint64_t first_unread; /* NEVER: none */
     uint64_t head;
     uint64_t epoch;
     uint64_t oldest;    /* by the last reading */
@@ -25,6 +27,8 @@ const char *key_name(const struct check *c, uint32_t key);
 /* NULL if the journal has none. */
 const struct seen_record *record_at(const struct check *c, uint64_t seq);
 const struct seen_change *changes_of(const struct check *c, const struct seen_record *r);
+/* The record was there, but nobody knows what it was: nothing can be said of it. */
+bool is_unread(const struct check *c, uint64_t seq);
 /* The record's change of key; NULL if it has none. */
 const struct seen_change *change_of_key(const struct check *c, const struct seen_record *r,
                                         uint32_t key);
@@ -39,6 +43,8 @@ bool is_in_doubt(const struct operation *o);
 void check_journal(struct check *c);
 void check_operations(struct check *c);
 void check_real_time(struct check *c);
+/* What a history told, asked for when floor had been told already. */
+void check_history(struct check *c, const struct operation *o, uint64_t floor);
 void check_once(struct check *c);
 void check_waits(struct check *c);
 void check_state(struct check *c);

@@ -13,8 +13,8 @@
 
 static const char *kind_name(const struct operation *o)
 {
-    static const char *const names[] = {"put", "del",  "incr", "txn",
-                                        "get", "list", "wait", "compact"};
+    static const char *const names[] = {"put",  "del",  "incr",    "txn",  "get",
+                                        "list", "wait", "compact", "peek", "history"};
     return names[o->kind];
 }
 
@@ -67,6 +67,8 @@ static void check_condition(struct check *c, const struct operation *o,
     const struct seen_change *old = before ? change_of_key(c, before, o->key) : NULL;
     bool present = old && old->op == VIGIL_PUT;
     uint64_t mark = present ? old->mark : 0;
+    if (is_unread(c, change->prev_seq))
+        return;
     checked(c, PROPERTY_SERIAL);
     bool none_known = o->kind == OPERATION_INCR && o->prev_seq == 0;
     if (o->prev_seq != change->prev_seq && !none_known)
@@ -89,6 +91,8 @@ static void check_condition(struct check *c, const struct operation *o,
 
 static void check_compares(struct check *c, const struct operation *o)
 {
+    if (c->unread > 0)
+        return; /* what the keys were is not known for sure */
     bool hold = true;
     uint64_t until = o->succeeded ? o->seq : o->seq + 1;
     for (size_t i = 0; i < o->compare_count; i++) {
@@ -112,6 +116,8 @@ static void check_acknowledged(struct check *c, const struct operation *o)
         if (!o->succeeded || o->change_count == 0)
             return;
     }
+    if (is_unread(c, o->seq))
+        return;
     checked(c, PROPERTY_DURABLE);
     if (!r) {
         accuse(c, PROPERTY_DURABLE,
@@ -150,6 +156,27 @@ static void check_one_answer_a_record(struct check *c)
     free(asked);
 }
 
+/* Whoever asks for one thing and then for another gets them in this order, pipelined or not. */
+static void check_order_asked(struct check *c)
+{
+    uint64_t last = 0;
+    uint32_t process = UINT32_MAX;
+    for (size_t i = 0; i < c->e->operations.count; i++) {
+        const struct operation *o = &c->e->operations.items[i];
+        if (o->process != process)
+            last = 0;
+        process = o->process;
+        if (!is_mutation(o->kind) || o->error != 0 || o->kind == OPERATION_TXN)
+            continue;
+        checked(c, PROPERTY_SERIAL);
+        if (o->seq <= last)
+            accuse(c, PROPERTY_SERIAL,
+                   "%s: %s at %" PRIu64 " was asked for after what is at %" PRIu64,
+                   source_name(c, o->source), kind_name(o), o->seq, last);
+        last = o->seq;
+    }
+}
+
 void check_operations(struct check *c)
 {
     for (size_t i = 0; i < c->e->operations.count; i++) {
@@ -158,6 +185,7 @@ void check_operations(struct check *c)
             check_acknowledged(c, o);
     }
     check_one_answer_a_record(c);
+    check_order_asked(c);
 }
 
 /* ---- real time ---- */
@@ -181,7 +209,8 @@ static int compare_moments(const void *left, const void *right)
 /* Its answer names its place in the order. */
 static bool has_place(const struct operation *o)
 {
-    if (o->error != 0 || o->kind == OPERATION_COMPACT)
+    if (o->error != 0 || o->kind == OPERATION_COMPACT || o->kind == OPERATION_PEEK ||
+        o->kind == OPERATION_HISTORY)
         return false;
     return o->kind != OPERATION_WAIT || o->succeeded;
 }
@@ -212,6 +241,24 @@ static void check_conflict(struct check *c, const struct operation *o, uint64_t 
                source_name(c, o->source), kind_name(o), key_name(c, o->key), o->seq);
 }
 
+/* A value that was there, and no older one than what had been told. */
+static void check_peek(struct check *c, const struct operation *o, uint64_t floor)
+{
+    const struct seen_record *r = o->seq ? record_at(c, o->seq) : NULL;
+    const struct seen_change *change = r ? change_of_key(c, r, o->key) : NULL;
+    checked(c, PROPERTY_SERIAL);
+    if (o->seq != 0 && !is_unread(c, o->seq) && (!change || change->mark != o->result_mark))
+        accuse(c, PROPERTY_SERIAL, "%s: a read of %s saw a value of %" PRIu64 " that was not",
+               source_name(c, o->source), key_name(c, o->key), o->seq);
+    if (o->seq == 0 && c->unread > 0)
+        return;
+    uint64_t newest = changed_before(c, o->key, floor + 1);
+    if (o->seq != 0 ? changed_after(c, o->key, o->seq) <= floor : mark_at(c, o->key, newest) != 0)
+        accuse(c, PROPERTY_SERIAL,
+               "%s: a read of %s saw %" PRIu64 " after a later change had been told",
+               source_name(c, o->source), key_name(c, o->key), o->seq);
+}
+
 static void walk_moments(struct check *c, const struct moment *moments, size_t count,
                          uint64_t *floors)
 {
@@ -227,6 +274,10 @@ static void walk_moments(struct check *c, const struct moment *moments, size_t c
                 floor = o->seq;
         } else if (o->error == VIGIL_CONFLICT) {
             check_conflict(c, o, floors[index]);
+        } else if (o->kind == OPERATION_PEEK && o->error == 0) {
+            check_peek(c, o, floors[index]);
+        } else if (o->kind == OPERATION_HISTORY && o->error == 0) {
+            check_history(c, o, floors[index]);
         }
     }
 }
@@ -257,13 +308,46 @@ static bool satisfies(const struct operation *o, const struct seen_change *chang
     return change->op == VIGIL_PUT && change->mark % o->divisor == o->remainder;
 }
 
+/* One epoch, and positions that the server gave: only compaction can refuse them. */
+static void check_refusal(struct check *c, const struct operation *o)
+{
+    bool is_past = !o->since_state && o->since + 1 < c->oldest;
+    checked(c, PROPERTY_HONEST);
+    if (o->error == VIGIL_EPOCH_CHANGED || o->error == VIGIL_POSITION_AHEAD ||
+        o->error == VIGIL_CORRUPT || (o->error == VIGIL_COMPACTED && !o->since_state && !is_past))
+        accuse(c, PROPERTY_HONEST, "%s: a wait since %" PRIu64 " was told %s, which is not true",
+               source_name(c, o->source), o->since, vigil_error_name(o->error));
+}
+
+/* A server that answers, and all the time in the world: it must have looked at everything up to until. */
+static void check_timeout(struct check *c, const struct operation *o)
+{
+    uint64_t from = o->since_state ? changed_before(c, o->key, o->until + 1) : o->since + 1;
+    if (c->unread > 0 || (o->since_state && changed_after(c, o->key, o->until) != NEVER))
+        return; /* which state it looked at is not known */
+    checked(c, PROPERTY_WAITS);
+    for (uint64_t seq = from; seq > 0 && seq <= o->until; seq++) {
+        const struct seen_record *r = record_at(c, seq);
+        const struct seen_change *change = r ? change_of_key(c, r, o->key) : NULL;
+        if (!change || !satisfies(o, change))
+            continue;
+        accuse(c, PROPERTY_WAITS, "%s: a wait for %s timed out, and missed %" PRIu64,
+               source_name(c, o->source), key_name(c, o->key), seq);
+        return;
+    }
+}
+
 /* From a position: the very first that satisfies. From a state: one that the state right before it did not
  * satisfy, or the wait would have ended there. */
 void check_waits(struct check *c)
 {
     for (size_t i = 0; i < c->e->operations.count; i++) {
         const struct operation *o = &c->e->operations.items[i];
-        if (o->kind != OPERATION_WAIT || o->error != 0 || o->succeeded)
+        if (o->kind == OPERATION_WAIT)
+            check_refusal(c, o);
+        if (o->kind == OPERATION_WAIT && o->error == VIGIL_TIMEOUT && o->until > 0)
+            check_timeout(c, o);
+        if (o->kind != OPERATION_WAIT || o->error != 0 || o->succeeded || is_unread(c, o->seq))
             continue;
         const struct seen_record *r = record_at(c, o->seq);
         const struct seen_change *change = r ? change_of_key(c, r, o->key) : NULL;

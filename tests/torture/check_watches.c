@@ -116,7 +116,7 @@ static void take_record(struct check *c, struct watching *w, const struct watch_
     checked(c, PROPERTY_ORDERED);
     checked(c, PROPERTY_UNIQUE);
     checked(c, PROPERTY_RELIABLE);
-    if (!r) {
+    if (!r && !is_unread(c, seq)) {
         accuse(c, PROPERTY_DURABLE, "%s: was shown %" PRIu64 ", which the journal has not",
                source_name(c, w->source), seq);
         return;
@@ -138,7 +138,8 @@ static void take_record(struct check *c, struct watching *w, const struct watch_
         checked(c, PROPERTY_RESUMABLE);
     if (seq > w->position)
         settle(c, w, seq);
-    compare_content(c, w, &event->record, r);
+    if (r)
+        compare_content(c, w, &event->record, r);
     if (event->position != seq)
         accuse(c, PROPERTY_BOOKMARKED, "%s: the position with record %" PRIu64 " is %" PRIu64,
                source_name(c, w->source), seq, event->position);
@@ -197,8 +198,23 @@ static void ended(struct check *c, struct watching *w, const struct watch_event 
     w->open = false;
 }
 
+/* Another epoch and a position beyond the head are told as what they are, or not at all. */
+static void refused(struct check *c, uint32_t source, const struct watch_event *event)
+{
+    bool answered = event->error == VIGIL_OK || event->error == VIGIL_COMPACTED ||
+                    event->error == VIGIL_EPOCH_CHANGED || event->error == VIGIL_POSITION_AHEAD;
+    checked(c, PROPERTY_HONEST);
+    if (answered && event->error != event->expected)
+        accuse(c, PROPERTY_HONEST, "%s: told %s for a position that is %s", source_name(c, source),
+               vigil_error_name(event->error), vigil_error_name(event->expected));
+}
+
 static void take_event(struct check *c, struct watching *w, const struct watch_event *event)
 {
+    if (event->kind == WATCH_REFUSED) {
+        refused(c, w->source, event);
+        return;
+    }
     if (event->kind == WATCH_OPENED) {
         opened(c, w, event);
         return;
@@ -227,6 +243,7 @@ static void take_event(struct check *c, struct watching *w, const struct watch_e
                    source_name(c, w->source), w->position, event->head);
         break;
     case WATCH_OPENED:
+    case WATCH_REFUSED:
         break;
     }
 }

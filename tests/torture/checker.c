@@ -51,6 +51,11 @@ const struct seen_record *record_at(const struct check *c, uint64_t seq)
     return seq <= c->head ? c->records[seq] : NULL;
 }
 
+bool is_unread(const struct check *c, uint64_t seq)
+{
+    return c->unread > 0 && seq > 0 && seq <= c->head && !c->records[seq];
+}
+
 const struct seen_change *changes_of(const struct check *c, const struct seen_record *r)
 {
     return c->e->changes.items + r->first;
@@ -162,6 +167,7 @@ void checker_run(const struct evidence *e, const struct checker_options *options
     check_waits(&c);
     check_state(&c);
     check_watches(&c);
+    ret_verdict->unread = c.unread;
     free(c.key_seqs);
     free(c.key_first);
     free(c.records);

@@ -5,7 +5,9 @@
  * The order of things:
  *   check_journal.c      the journal itself: whole, unchanging, each record what its requests make of it
  *   check_operations.c   each answer against the journal, and real time against seq
+ *   check_once.c         how often each request took effect
  *   check_state.c        each read and each mirror against the state at its seq
+ *   check_history.c      each key's history against the journal
  *   check_watches.c      each watch against what the journal says it should have seen
  */
 #ifndef VIGIL_TESTS_TORTURE_CHECKER_H
@@ -40,6 +42,7 @@ struct finding {
 struct verdict {
     struct finding findings[PROPERTY_COUNT];
     uint64_t increments_acknowledged, increments_in_doubt, increments_applied;
+    uint64_t unread;     /* records that were removed before anybody could read them */
     uint64_t violations; /* of all */
 };
 

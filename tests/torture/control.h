@@ -14,9 +14,12 @@
 
 #define CONTROL_VARIABLE "VIGIL_TORTURE_CONTROL" /* the file's path, in the environment */
 
+enum { ACTOR_FILTERS = 12 }; /* how many an actor's number chooses from: actor_filter */
+
 struct control {
     _Atomic int64_t clock_offset_us; /* what the server's wall clock is off by */
     _Atomic uint32_t sync_delay_us;  /* what each of the server's syncs takes longer */
+    _Atomic uint32_t pace_us;        /* a mutator's pause between two requests */
     _Atomic uint64_t harvested; /* records up to this have been read from the journal: compaction
                                         must leave the others */
 };

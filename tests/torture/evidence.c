@@ -104,6 +104,7 @@ bool evidence_add_text(struct evidence *e, const char *source, const char *text,
     char line[HISTORY_LINE_MAX];
     *LIST_ADD(&e->sources) = strdup(source);
     e->first_open_operation = e->operations.count;
+    e->processes++;
     const char *end = text + size;
     for (size_t number = 1; text < end; number++) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));

@@ -52,11 +52,14 @@ enum operation_kind {
     OPERATION_GET,
     OPERATION_LIST,
     OPERATION_WAIT,
-    OPERATION_COMPACT
+    OPERATION_COMPACT,
+    OPERATION_PEEK,
+    OPERATION_HISTORY
 };
 
 struct operation {
     uint32_t source;
+    uint32_t process; /* one life of the source */
     enum operation_kind kind;
     uint64_t id;
     uint64_t start_us;
@@ -70,13 +73,14 @@ struct operation {
     size_t first_change, change_count;   /* of a txn */
     size_t first_compare, compare_count; /* of a txn: changes with key and prev_seq */
     bool since_state;                    /* of a wait */
-    uint64_t since, divisor, remainder;
+    uint64_t since, until, divisor, remainder;
     /* what was answered */
     uint64_t seq;
     uint64_t prev_seq;
     uint64_t version;
     uint64_t result_mark;
-    bool succeeded; /* of a txn; of a wait: the state satisfied it */
+    bool succeeded; /* of a txn; of a wait: the state satisfied it; of a history: it is complete */
+    uint64_t count, first, digest; /* of a history; seq is its last */
 };
 
 /* A key was so at seq. */
@@ -103,7 +107,14 @@ struct seen_filter {
     char *patterns[PATTERNS_MAX];
 };
 
-enum watch_event_kind { WATCH_OPENED, WATCH_RECORD, WATCH_BOOKMARK, WATCH_ENDED, WATCH_DRAINED };
+enum watch_event_kind {
+    WATCH_OPENED,
+    WATCH_RECORD,
+    WATCH_BOOKMARK,
+    WATCH_ENDED,
+    WATCH_DRAINED,
+    WATCH_REFUSED
+};
 enum watch_since { SINCE_NOW, SINCE_OLDEST, SINCE_POSITION };
 
 struct watch_event {
@@ -111,7 +122,8 @@ struct watch_event {
     uint32_t source;
     uint32_t filter;        /* OPENED */
     enum watch_since since; /* OPENED */
-    int error;              /* ENDED */
+    int error;              /* ENDED, REFUSED */
+    int expected;           /* REFUSED */
     uint64_t epoch;
     uint64_t position;
     uint64_t head, oldest;
@@ -132,6 +144,8 @@ struct evidence {
     LIST_OF(struct digest_claim) digests;
     LIST_OF(struct watch_event) watches;
     uint64_t verify_problems;
+    bool may_miss; /* the server removes records, read or not */
+    uint32_t processes;
     size_t first_open_operation; /* of the source being read */
     size_t torn_lines;
     char error[256]; /* empty: none */

@@ -160,14 +160,16 @@ static void wait_asked(struct words *w, struct evidence *e, struct operation *o)
         o->since = number(&position);
     o->divisor = number(w);
     o->remainder = number(w);
+    o->until = number(w);
     w->failed |= position.failed || o->divisor == 0;
 }
 
 static bool line_asked(struct words *w, struct evidence *e)
 {
-    static const char *const kinds[] = {"put", "del",  "incr", "txn",
-                                        "get", "list", "wait", "compact"};
-    struct operation o = {.source = this_source(e), .end_us = NEVER, .error = NO_ANSWER};
+    static const char *const kinds[] = {"put",  "del",  "incr",    "txn",  "get",
+                                        "list", "wait", "compact", "peek", "history"};
+    struct operation o = {
+        .source = this_source(e), .process = e->processes, .end_us = NEVER, .error = NO_ANSWER};
     o.id = number(w);
     o.start_us = number(w);
     const char *name = word(w);
@@ -192,6 +194,10 @@ static bool line_asked(struct words *w, struct evidence *e)
         break;
     case OPERATION_WAIT:
         wait_asked(w, e, &o);
+        break;
+    case OPERATION_PEEK:
+    case OPERATION_HISTORY:
+        o.key = key(w, e);
         break;
     case OPERATION_GET:
     case OPERATION_LIST:
@@ -290,6 +296,19 @@ static bool line_wait_answer(struct words *w, struct evidence *e)
     return !w->failed;
 }
 
+static bool line_history_answer(struct words *w, struct evidence *e)
+{
+    struct operation *o = answered(w, e);
+    if (!o)
+        return false;
+    o->succeeded = number(w) != 0;
+    o->count = number(w);
+    o->first = number(w);
+    o->seq = number(w);
+    o->digest = number(w);
+    return !w->failed;
+}
+
 /* ---- watchers and mirrors ---- */
 
 static bool line_watch(struct words *w, struct evidence *e, char kind)
@@ -319,6 +338,10 @@ static bool line_watch(struct words *w, struct evidence *e, char kind)
         event.position = number(w);
         event.oldest = number(w);
         event.head = number(w);
+    } else if (kind == 'Z') {
+        event.kind = WATCH_REFUSED;
+        event.expected = (int)number(w);
+        event.error = (int)number(w);
     } else {
         event.kind = WATCH_DRAINED;
         event.head = number(w);
@@ -351,6 +374,9 @@ bool evidence_line(struct evidence *e, char *line)
     case 'V':
         e->verify_problems += number(&w);
         return !w.failed;
+    case 'N':
+        e->may_miss = true;
+        return true;
     case 'J': {
         struct seen_record r = record(&w, e);
         *LIST_ADD(&e->journal) = r;
@@ -358,6 +384,7 @@ bool evidence_line(struct evidence *e, char *line)
     }
     case 'P':
         e->first_open_operation = e->operations.count;
+        e->processes++;
         return true;
     case 'O':
         return line_asked(&w, e);
@@ -371,11 +398,14 @@ bool evidence_line(struct evidence *e, char *line)
         return line_list_answer(&w, e);
     case 'T':
         return line_wait_answer(&w, e);
+    case 'K':
+        return line_history_answer(&w, e);
     case 'W':
     case 'E':
     case 'B':
     case 'X':
     case 'F':
+    case 'Z':
         return line_watch(&w, e, *kind);
     case 'M':
         return line_mirror(&w, e);

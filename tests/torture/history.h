@@ -10,6 +10,7 @@
  *   the journal, as it was read between two runs of the server and at the end
  *     H epoch oldest head                         one reading of it
  *     V problems                                  what verify found in it
+ *     N                                           records may be removed before they are read
  *     J seq time session number parts changes     a record not seen before, or seen otherwise
  *   what one process asked, and was told; a request without an answer is in doubt
  *     P time                                      a process begins
@@ -17,18 +18,23 @@
  *     O id time del key condition
  *     O id time incr key by
  *     O id time txn compares (key seq)... changes (p key mark | d key | i key by)...
- *     O id time get | list | wait | compact       wait: key since divisor remainder, since: `-` or seq
- *     R id time error seq prev version mark       of put, del, incr (its value) and of compact
+ *     O id time get | list | compact
+ *     O id time wait key since divisor remainder until    since: `-` or seq; until: 0, or what it has looked
+ *                                                 at if it times out
+ *     O id time peek key | history key            peek: a get among pipelined requests
+ *     R id time error seq prev version mark       of put, del, incr (its value), of peek and compact
  *     S id time error seq succeeded               of txn
  *     G id time error seq n (key present modified created version mark)...
  *     L id time error seq pattern count digest    of list
  *     T id time error from_state seq mark         of wait
+ *     K id time error complete count first last digest    of history: its changes, by digest_of
  *   what a watcher saw
  *     W time since epoch seq patterns pattern...  opened, at this position; since: now, oldest, position
  *     E position seq time session number parts changes
  *     B position head oldest
  *     X error epoch position oldest head          its end, as it was told
  *     F head                                      it has drained the stream up to head
+ *     Z expected error                            asked for a position that is none
  *   what a mirror held
  *     M time seq at_least count digest patterns pattern...
  *

@@ -16,7 +16,7 @@ enum {
     PLAN_OPTIONS_MAX = 12,
     PLAN_OPTION_SIZE = 40,
     PLAN_ACTORS_MAX = 24,
-    PLAN_STEPS_MAX = 256,
+    PLAN_STEPS_MAX = 300,
     PLAN_PROXIES = 2
 };
 
@@ -32,12 +32,20 @@ enum fault {
     FAULT_FULL_DISK,
     FAULT_CLOCK_STEP,
     FAULT_SLOW_SYNC,
+    FAULT_READING, /* the server is stopped for as long as its journal is read */
     FAULT_COUNT
+};
+
+enum plan_transport { PLAN_IPC, PLAN_TCP };
+
+struct plan_proxy {
+    enum plan_transport front, back; /* to the clients, to the server */
 };
 
 struct plan_actor {
     const char *role;
     int proxy; /* -1: none between it and the server */
+    enum plan_transport transport;
     uint64_t seed;
     unsigned number;
 };
@@ -56,8 +64,12 @@ struct plan_step {
 struct plan {
     char options[PLAN_OPTIONS_MAX][PLAN_OPTION_SIZE];
     unsigned options_count;
+    bool retains;     /* the server removes records by itself, read or not */
+    uint32_t pace_us; /* a mutator's pause between two requests */
+    struct plan_proxy proxies[PLAN_PROXIES];
     struct plan_actor actors[PLAN_ACTORS_MAX];
     unsigned actors_count;
+    unsigned exposed_count; /* of these, the first ones: they are killed and stopped */
     struct plan_step steps[PLAN_STEPS_MAX]; /* by time */
     unsigned steps_count;
 };

@@ -3,6 +3,8 @@
 #include "tests/torture/proxy.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,12 +15,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "protocol/endpoint.h"
+
 enum { SOCKETS = 3, LINKS_MAX = 512, CHUNK = 65536, TURN_MS = 10, TO_SERVER = 0, TO_CLIENT = 1 };
 
 /* Bytes on their way in one direction. */
 struct lane {
     size_t from, until;
     char bytes[CHUNK];
+};
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_un path;
+    struct sockaddr_in port;
 };
 
 struct link {
@@ -30,8 +40,8 @@ struct link {
 
 struct proxy {
     pthread_t thread;
-    char paths[SOCKETS][108];
-    char server_paths[SOCKETS][108];
+    union address addresses[SOCKETS];
+    union address server_addresses[SOCKETS];
     int listeners[SOCKETS];
     struct link *links[LINKS_MAX];
     size_t links_count;
@@ -40,33 +50,69 @@ struct proxy {
     _Atomic bool stopping;
 };
 
-static struct sockaddr_un address_of(const char *path)
+/* The three sockets of an endpoint: suffixes of a path, or ports in a row. */
+static bool find_addresses(const char *endpoint, union address out[SOCKETS])
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    return address;
+    static const char *const suffixes[SOCKETS] = {"", ENDPOINT_STREAM_SUFFIX,
+                                                  ENDPOINT_REPLAY_SUFFIX};
+    struct endpoint e;
+    if (endpoint_parse(endpoint, &e, NULL) != ERR_OK)
+        return false;
+    for (int i = 0; i < SOCKETS; i++) {
+        out[i] = (union address){0};
+        if (e.kind == ENDPOINT_IPC) {
+            out[i].path.sun_family = AF_UNIX;
+            snprintf(out[i].path.sun_path, sizeof out[i].path.sun_path, "%s%s", e.path,
+                     suffixes[i]);
+        } else {
+            out[i].port.sin_family = AF_INET;
+            out[i].port.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+            out[i].port.sin_port = htons((uint16_t)(e.port + i));
+        }
+    }
+    return true;
 }
 
-static int listen_at(const char *path)
+static socklen_t size_of(const union address *a)
 {
-    struct sockaddr_un address = address_of(path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 &&
-        (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 64) != 0)) {
+    return a->any.sa_family == AF_UNIX ? sizeof a->path : sizeof a->port;
+}
+
+static int open_socket(const union address *a)
+{
+    return socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+static void send_at_once(int fd, const union address *a)
+{
+    int on = 1;
+    if (a->any.sa_family == AF_INET)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static int listen_at(const union address *a)
+{
+    int on = 1;
+    int fd = open_socket(a);
+    if (fd >= 0 && a->any.sa_family == AF_INET)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd >= 0 && (bind(fd, &a->any, size_of(a)) != 0 || listen(fd, 64) != 0)) {
         close(fd);
         return -1;
     }
     return fd;
 }
 
-static int connect_to(const char *path)
+/* Connected, or on the way to it: then nothing can be sent or received yet. */
+static int connect_to(const union address *a)
 {
-    struct sockaddr_un address = address_of(path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+    int fd = open_socket(a);
+    if (fd >= 0 && connect(fd, &a->any, size_of(a)) != 0 && errno != EINPROGRESS) {
         close(fd);
         return -1;
     }
+    if (fd >= 0)
+        send_at_once(fd, a);
     return fd;
 }
 
@@ -75,7 +121,7 @@ static void accept_one(struct proxy *p, int socket)
     int client = accept4(p->listeners[socket], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (client < 0)
         return;
-    int server = p->links_count < LINKS_MAX ? connect_to(p->server_paths[socket]) : -1;
+    int server = p->links_count < LINKS_MAX ? connect_to(&p->server_addresses[socket]) : -1;
     struct link *link = server >= 0 ? calloc(1, sizeof *link) : NULL;
     if (!link) {
         close(client);
@@ -83,6 +129,7 @@ static void accept_one(struct proxy *p, int socket)
             close(server);
         return;
     }
+    send_at_once(client, &p->addresses[socket]);
     link->fds[TO_SERVER] = server;
     link->fds[TO_CLIENT] = client;
     link->socket = socket;
@@ -179,18 +226,18 @@ static void *run(void *context)
     return NULL;
 }
 
-struct proxy *proxy_start(const char *path, const char *server_path)
+struct proxy *proxy_start(const char *endpoint, const char *server_endpoint)
 {
-    static const char *const suffixes[SOCKETS] = {"", ".stream", ".replay"};
     struct proxy *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
+    if (!find_addresses(endpoint, p->addresses) ||
+        !find_addresses(server_endpoint, p->server_addresses))
+        return NULL; /* the run ends, and the process with it */
     for (int i = 0; i < SOCKETS; i++) {
-        snprintf(p->paths[i], sizeof p->paths[i], "%s%s", path, suffixes[i]);
-        snprintf(p->server_paths[i], sizeof p->server_paths[i], "%s%s", server_path, suffixes[i]);
-        p->listeners[i] = listen_at(p->paths[i]);
+        p->listeners[i] = listen_at(&p->addresses[i]);
         if (p->listeners[i] < 0)
-            return NULL; /* the run ends, and the process with it */
+            return NULL;
     }
     if (pthread_create(&p->thread, NULL, run, p) != 0)
         return NULL;
@@ -205,7 +252,8 @@ void proxy_stop(struct proxy *p)
     pthread_join(p->thread, NULL);
     for (int i = 0; i < SOCKETS; i++) {
         close(p->listeners[i]);
-        unlink(p->paths[i]);
+        if (p->addresses[i].any.sa_family == AF_UNIX)
+            unlink(p->addresses[i].path.sun_path);
     }
     free(p);
 }

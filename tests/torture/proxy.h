@@ -1,6 +1,7 @@
 /*
- * proxy.h - stands between clients and the server's unix sockets (PATH, PATH.stream, PATH.replay), and
- * does what networks do: stalls in one direction or both, loses what was on its way, cuts.
+ * proxy.h - stands between clients and the server's three sockets (of requests, streams and replays), and
+ * does what networks do: stalls in one direction or both, loses what was on its way, cuts. Either side may
+ * be ipc:// (PATH, PATH.stream, PATH.replay) or tcp:// on the loopback interface (three ports in a row).
  *
  * One thread of its own; the functions here may be called from another.
  */
@@ -15,8 +16,8 @@ enum proxy_socket { PROXY_REQUESTS = 1, PROXY_STREAM = 2, PROXY_REPLAY = 4, PROX
 
 struct proxy;
 
-/* NULL: could not. Each connection to a socket at path goes on to the same socket at server_path. */
-struct proxy *proxy_start(const char *path, const char *server_path);
+/* NULL: could not. Each connection to a socket of endpoint goes on to the same socket of server_endpoint. */
+struct proxy *proxy_start(const char *endpoint, const char *server_endpoint);
 void proxy_stop(struct proxy *p);
 /* For the connections of these sockets, present and future. */
 void proxy_set(struct proxy *p, enum proxy_socket sockets, enum proxy_mode to_server,

@@ -19,6 +19,7 @@
 #include "tests/support/temp_folder.h"
 #include "tests/torture/cast.h"
 #include "tests/torture/control.h"
+#include "tests/torture/endpoints.h"
 #include "tests/torture/harvest.h"
 #include "tests/torture/verdict_print.h"
 
@@ -26,10 +27,11 @@ enum { END_MS = 30000, DRAIN_MS = 60000, STEP_MS = 5 };
 
 struct round {
     const struct round_options *options;
+    struct summary *summary;
     struct plan plan;
     char folder[TEMP_FOLDER_SIZE];
     char data[TEMP_FOLDER_SIZE + 16];
-    char listen[TEMP_FOLDER_SIZE + 24];
+    struct endpoints endpoints;
     char server_log[TEMP_FOLDER_SIZE + 24];
     struct control *control;
     struct harvest harvest;
@@ -38,6 +40,7 @@ struct round {
     struct cast cast;
     unsigned filler; /* its index in the cast */
     unsigned starts; /* of the server */
+    bool server_stopped;
     bool failed;
 };
 
@@ -68,13 +71,16 @@ static void save_log(const struct round *r)
 
 static bool start_server(struct round *r)
 {
-    const char *arguments[PLAN_OPTIONS_MAX + 5] = {"--data", r->data, "--listen", r->listen};
+    const char *arguments[PLAN_OPTIONS_MAX + 7] = {"--data",   r->data,
+                                                   "--listen", r->endpoints.server[PLAN_IPC],
+                                                   "--listen", r->endpoints.server[PLAN_TCP]};
     for (unsigned i = 0; i < r->plan.options_count; i++)
-        arguments[4 + i] = r->plan.options[i];
+        arguments[6 + i] = r->plan.options[i];
     setenv("LD_PRELOAD", r->options->preload, 1);
     bool started = server_start(&r->server, r->options->vigild, arguments);
     unsetenv("LD_PRELOAD");
     r->starts++;
+    r->server_stopped = false;
     if (started)
         return true;
     save_log(r);
@@ -129,6 +135,15 @@ static void limit_disk(const struct round *r, bool full)
 
 /* ---- the faults ---- */
 
+static bool stop_and_read(struct round *r)
+{
+    siginfo_t info;
+    kill(r->server.pid, SIGSTOP);
+    r->server_stopped = true;
+    (void)waitid(P_PID, (id_t)r->server.pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+    return harvest(r, false);
+}
+
 static bool fault_of_server(struct round *r, const struct plan_step *step)
 {
     if (step->fault != FAULT_STOP_SERVER)
@@ -136,12 +151,22 @@ static bool fault_of_server(struct round *r, const struct plan_step *step)
                start_server(r);
     if (r->server.pid <= 0)
         return true;
-    kill(r->server.pid, step->ends ? SIGCONT : SIGSTOP);
-    if (step->ends)
+    if (!step->ends)
+        return stop_and_read(r);
+    kill(r->server.pid, SIGCONT);
+    r->server_stopped = false;
+    return true;
+}
+
+/* Not while it is stopped anyway: it goes on at its own time. */
+static bool read_between(struct round *r)
+{
+    if (r->server.pid <= 0 || r->server_stopped)
         return true;
-    siginfo_t info;
-    (void)waitid(P_PID, (id_t)r->server.pid, &info, WSTOPPED | WEXITED | WNOWAIT);
-    return harvest(r, false);
+    bool ok = stop_and_read(r);
+    kill(r->server.pid, SIGCONT);
+    r->server_stopped = false;
+    return ok;
 }
 
 static bool fault_of_actor(struct round *r, const struct plan_step *step)
@@ -158,7 +183,7 @@ static void fault_of_network(struct round *r, const struct plan_step *step)
 {
     struct proxy *p = r->proxies[step->target];
     if (step->fault == FAULT_CUT) {
-        proxy_cut(p, PROXY_ALL);
+        proxy_cut(p, step->sockets);
         return;
     }
     if (step->ends)
@@ -180,6 +205,7 @@ static bool fault_of_disk(struct round *r, const struct plan_step *step)
 
 static bool take_step(struct round *r, const struct plan_step *step)
 {
+    r->summary->faults[step->fault] += !step->ends;
     switch (step->fault) {
     case FAULT_KILL_SERVER:
     case FAULT_END_SERVER:
@@ -195,9 +221,13 @@ static bool take_step(struct round *r, const struct plan_step *step)
         return true;
     case FAULT_FULL_DISK:
         return fault_of_disk(r, step);
-    case FAULT_CLOCK_STEP:
+    case FAULT_CLOCK_STEP: /* which makes records old */
+        if (r->plan.retains && !read_between(r))
+            return false;
         atomic_store(&r->control->clock_offset_us, step->amount_us);
         return true;
+    case FAULT_READING:
+        return read_between(r);
     case FAULT_SLOW_SYNC:
         atomic_store(&r->control->sync_delay_us, step->ends ? 0 : (uint32_t)step->amount_us);
         return true;
@@ -261,23 +291,26 @@ static bool make_control(struct round *r)
 
 static bool set_up(struct round *r)
 {
-    char copy[TEMP_FOLDER_SIZE + 16], history[TEMP_FOLDER_SIZE + 24], path[TEMP_FOLDER_SIZE + 16];
+    char copy[TEMP_FOLDER_SIZE + 16], history[TEMP_FOLDER_SIZE + 24];
     if (!temp_folder_make(r->folder) || !make_control(r))
         return fail(r, "cannot make a folder: %s", strerror(errno));
     snprintf(r->data, sizeof r->data, "%s/data", r->folder);
-    snprintf(r->listen, sizeof r->listen, "ipc://%s/sock", r->folder);
     snprintf(r->server_log, sizeof r->server_log, "%s/server.log", r->folder);
     snprintf(copy, sizeof copy, "%s/copy", r->folder);
     snprintf(history, sizeof history, "%s/journal.history", r->folder);
     if (!harvest_open(&r->harvest, r->data, copy, history))
         return fail(r, "cannot write %s", history);
+    if (r->plan.retains)
+        harvest_may_miss(&r->harvest);
+    if (!endpoints_find(&r->endpoints, &r->plan, r->folder))
+        return fail(r, "no free ports");
     if (!start_server(r))
         return false;
     for (unsigned i = 0; i < PLAN_PROXIES; i++) {
-        snprintf(path, sizeof path, "%s/proxy%u", r->folder, i);
-        r->proxies[i] = proxy_start(path, r->listen + strlen("ipc://"));
+        r->proxies[i] =
+            proxy_start(r->endpoints.proxies[i], r->endpoints.server[r->plan.proxies[i].back]);
         if (!r->proxies[i])
-            return fail(r, "cannot listen at %s", path);
+            return fail(r, "cannot listen at %s", r->endpoints.proxies[i]);
     }
     return true;
 }
@@ -286,16 +319,18 @@ static bool start_cast(struct round *r)
 {
     struct plan_actor filler = {.role = "fill", .proxy = -1, .seed = 1};
     r->cast.program = r->options->actor;
+    atomic_store(&r->control->pace_us, r->plan.pace_us);
     snprintf(r->cast.log, sizeof r->cast.log, "%s/actors.log", r->folder);
     for (unsigned i = 0; i < r->plan.actors_count; i++) {
         const struct plan_actor *planned = &r->plan.actors[i];
-        char endpoint[TEMP_FOLDER_SIZE + 24];
-        snprintf(endpoint, sizeof endpoint, "ipc://%s/proxy%d", r->folder, planned->proxy);
-        cast_add(&r->cast, r->folder, planned->proxy < 0 ? r->listen : endpoint, planned);
+        cast_add(&r->cast, r->folder,
+                 planned->proxy < 0 ? r->endpoints.server[planned->transport]
+                                    : r->endpoints.proxies[planned->proxy],
+                 planned);
         if (!cast_start(&r->cast, i))
             return fail(r, "%s", r->cast.error);
     }
-    r->filler = cast_add(&r->cast, r->folder, r->listen, &filler);
+    r->filler = cast_add(&r->cast, r->folder, r->endpoints.server[PLAN_IPC], &filler);
     return true;
 }
 
@@ -309,6 +344,7 @@ static bool judge(struct round *r)
     if (read) {
         checker_run(&e, &options, &verdict);
         verdict_print(&e, &verdict);
+        summary_add(r->summary, &e, &verdict);
         if (verdict.violations)
             (void)fail(r, "%llu violations", (unsigned long long)verdict.violations);
     } else {
@@ -330,10 +366,11 @@ static bool play(struct round *r)
     return judge(r);
 }
 
-bool round_run(const struct round_options *options, uint64_t seed)
+bool round_run(const struct round_options *options, uint64_t seed, struct summary *sum)
 {
     static struct round r;
-    r = (struct round){.options = options};
+    r = (struct round){.options = options, .summary = sum};
+    sum->rounds++;
     plan_draw(&r.plan, seed, options->duration_ms, options->kills_only);
     if (options->verbose)
         plan_print(&r.plan, stdout);

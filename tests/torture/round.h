@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/torture/summary.h"
+
 struct round_options {
     const char *vigild;
     const char *actor;
@@ -16,7 +18,7 @@ struct round_options {
     bool keep; /* the folder, also of a round that passes; that of a failure is always kept */
 };
 
-/* True: nothing was found. */
-bool round_run(const struct round_options *options, uint64_t seed);
+/* True: nothing was found. What was done is added to sum. */
+bool round_run(const struct round_options *options, uint64_t seed, struct summary *sum);
 
 #endif

@@ -46,12 +46,23 @@ static const char client_text[] = "P 1 .\n"
                                   "R 8 160 9 3 0 0 - .\n"
                                   "O 9 170 txn 0 2 p a/x 17 p a/z 18 .\n"
                                   "P 180 .\n"
-                                  "O 10 190 wait a/x 1 2 1 .\n"
+                                  "O 10 190 wait a/x 1 2 1 0 .\n"
                                   "T 10 200 0 0 3 13 .\n"
-                                  "O 11 190 wait b/y - 10 4 .\n"
-                                  "T 11 200 0 1 7 14 .\n";
+                                  "O 11 190 wait b/y - 10 4 0 .\n"
+                                  "T 11 200 0 1 7 14 .\n"
+                                  "O 12 190 wait a/x 3 20 13 7 .\n"
+                                  "T 12 210 3 0 0 - .\n"
+                                  "O 13 190 wait b/y - 20 12 7 .\n"
+                                  "T 13 210 3 0 0 - .\n"
+                                  "O 14 220 peek b/y .\n"
+                                  "R 14 230 0 3 0 2 14 .\n"
+                                  "O 15 220 peek q/q .\n"
+                                  "R 15 230 0 0 0 0 - .\n"
+                                  "O 16 240 history a/x .\n";
 
-static const char watch_text[] = "W 5 position 7 0 1 a/* .\n"
+static const char watch_text[] = "Z 6 6 .\n"
+                                 "Z 7 4 .\n"
+                                 "W 5 position 7 0 1 a/* .\n"
                                  "E 1 1 100 0 0 1 1 1 1 a/x 0 11 .\n"
                                  "B 2 2 1 .\n"
                                  "E 3 3 102 0 0 2 1 1 1 a/x 1 13 .\n"
@@ -69,6 +80,16 @@ static void write_mirror(char out[TEXT_MAX], uint64_t spoil)
     snprintf(out, TEXT_MAX, "M 1 3 2 2 %llu 1 * .\n", (unsigned long long)digest);
 }
 
+/* All changes of a/x, or only those from 6 on. */
+static void write_history(char *out, bool complete)
+{
+    uint64_t digest = digest_of("a/x", 6, 0) + digest_of("a/x", 7, 17);
+    if (complete)
+        digest += digest_of("a/x", 1, 11) + digest_of("a/x", 3, 13);
+    sprintf(out + strlen(out), "K 16 250 0 %d %d %d 7 %llu .\n", complete, complete ? 4 : 2,
+            complete ? 1 : 6, (unsigned long long)digest);
+}
+
 struct texts {
     char journal[TEXT_MAX], client[TEXT_MAX], watch[TEXT_MAX], mirror[TEXT_MAX];
 };
@@ -78,6 +99,7 @@ static struct texts clean(void)
     struct texts t;
     snprintf(t.journal, TEXT_MAX, "%s", journal_text);
     snprintf(t.client, TEXT_MAX, "%s", client_text);
+    write_history(t.client, true);
     snprintf(t.watch, TEXT_MAX, "%s", watch_text);
     write_mirror(t.mirror, 0);
     return t;
@@ -158,6 +180,15 @@ static const struct violation violations[] = {
     {PROPERTY_SERIAL, JOURNAL, "a/x 1 13", "a/x 0 13"},
     {PROPERTY_SERIAL, JOURNAL, "J 6 105", "J 6 99"},
     {PROPERTY_SERIAL, JOURNAL, "J 4 103 9 1", "J 4 103 9 3"},
+    {PROPERTY_SERIAL, CLIENT, "R 14 230 0 3 0 2 14", "R 14 230 0 3 0 2 15"},
+    {PROPERTY_SERIAL, CLIENT, "R 14 230 0 3 0 2 14", "R 14 230 0 2 0 1 12"},
+    {PROPERTY_SERIAL, CLIENT, "R 14 230 0 3 0 2 14", "R 14 230 0 0 0 0 -"},
+    {PROPERTY_SERIAL, CLIENT, "0 1 4 1 7",
+     "0 1 3 1 7"}, /* of a history: a change, its end, its value */
+    {PROPERTY_SERIAL, CLIENT, "0 1 4 1 7", "0 1 4 1 6"},
+    {PROPERTY_SERIAL, CLIENT, "0 1 4 1 7 ", "0 1 4 1 7 1"},
+    {PROPERTY_SERIAL, CLIENT, "0 1 4 1 7", "0 1 0 0 0"},
+    {PROPERTY_SERIAL, CLIENT, "P 180 .", "O 99 180 del b/y - .\nR 99 180 0 2 0 0 - .\nP 180 ."},
     /* Acknowledged or shown, and not there; or there otherwise; or taken back. */
     {PROPERTY_DURABLE, CLIENT, "R 6 120 0 6 3 0", "R 6 120 0 8 3 0"},
     {PROPERTY_DURABLE, CLIENT, "put a/x 11 -", "put a/x 19 -"},
@@ -191,6 +222,12 @@ static const struct violation violations[] = {
     {PROPERTY_HONEST, WATCH, "X 4 7 5 1 5", "X 6 7 5 1 5"},
     {PROPERTY_HONEST, WATCH, "X 4 7 5 1 5", "X 7 7 5 1 5"},
     {PROPERTY_HONEST, WATCH, "W 6 position 7", "W 6 position 8"},
+    {PROPERTY_HONEST, CLIENT, "0 1 4 1 7", "0 0 4 1 7"},
+    {PROPERTY_HONEST, WATCH, "Z 6 6", "Z 6 0"},
+    {PROPERTY_HONEST, WATCH, "Z 7 4", "Z 7 5"},
+    {PROPERTY_HONEST, CLIENT, "T 10 200 0 0 3 13", "T 10 200 5 0 0 -"},
+    {PROPERTY_HONEST, CLIENT, "T 10 200 0 0 3 13", "T 10 200 7 0 0 -"},
+    {PROPERTY_EXACTLY_ONCE, CLIENT, "2 p a/x 13 p b/y 14", "4 p a/x 13 p b/y 14 i n/c 1 i n/c 1"},
     {PROPERTY_EXACTLY_ONCE, CLIENT, "O 5 90 incr n/c 1 .\nR 5 100 4 0 0 0 - .\n", ""},
     {PROPERTY_EXACTLY_ONCE, CLIENT, "R 5 100 4 0 0 0 -", "R 5 100 17 0 0 0 -"},
     {PROPERTY_EXACTLY_ONCE, CLIENT, "P 180 .", "S 9 175 17 0 0 .\nP 180 ."},
@@ -199,6 +236,8 @@ static const struct violation violations[] = {
     {PROPERTY_WAITS, CLIENT, "wait a/x 1 2 1", "wait a/x 0 2 1"},
     {PROPERTY_WAITS, CLIENT, "T 10 200 0 0 3 13", "T 10 200 0 0 4 13"},
     {PROPERTY_WAITS, CLIENT, "wait b/y - 10 4", "wait b/y - 10 5"},
+    {PROPERTY_WAITS, CLIENT, "wait a/x 3 20 13 7", "wait a/x 2 20 13 7"},
+    {PROPERTY_WAITS, CLIENT, "wait b/y - 20 12 7", "wait b/y - 20 14 7"},
 };
 
 static void each_violation_is_caught_and_called_by_its_name(void **state)
@@ -219,6 +258,40 @@ static void each_violation_is_caught_and_called_by_its_name(void **state)
                      broken->new_text);
         }
     }
+}
+
+/* Records 1 to 4 are removed before they are read; the watcher of a/... does not see all of them. */
+static void where_the_server_removes_records_what_was_seen_is_judged(void **state)
+{
+    (void)state;
+    static const char *const removed[] = {
+        "J 1 100 0 0 1 1 1 1 a/x 0 11 .\n", "J 2 101 0 0 1 1 1 1 b/y 0 12 .\n",
+        "J 3 102 0 0 2 2 1 1 a/x 1 13 1 2 b/y 2 14 .\n", "J 4 103 9 1 1 1 1 1 n/c 0 15 .\n"};
+    struct texts t = clean();
+    struct verdict v;
+    for (size_t i = 0; i < sizeof removed / sizeof *removed; i++)
+        replace(t.journal, removed[i], "");
+    replace(t.journal, "H 7 1 7", "N .\nH 7 5 7");
+    judge(&t, NULL, &v);
+    show(&v);
+    assert_int_equal(v.violations, 0);
+    assert_int_equal(v.unread, 3); /* the first one was seen as a whole */
+    struct texts broken = t;
+    replace(broken.journal, "N .\n", ""); /* nothing may be missed */
+    judge(&broken, NULL, &v);
+    assert_int_equal(v.findings[PROPERTY_DURABLE].violations >= 3, true);
+    broken = t;
+    replace(broken.journal, "J 6 105 0 0 1 1 2 1 a/x 3 - .\n", ""); /* that one was not removed */
+    judge(&broken, NULL, &v);
+    assert_int_equal(v.findings[PROPERTY_DURABLE].violations > 0, true);
+    broken = t;
+    replace(broken.watch, "E 6 6 105 0 0 1 1 2 1 a/x 3 - .\n", "");
+    judge(&broken, NULL, &v);
+    assert_int_equal(v.findings[PROPERTY_RESUMABLE].violations, 1);
+    broken = t;
+    replace(broken.watch, "X 4 7 5 1 5", "X 5 7 5 6 6"); /* 6 is still there */
+    judge(&broken, NULL, &v);
+    assert_int_equal(v.findings[PROPERTY_HONEST].violations > 0, true);
 }
 
 static void a_mirror_that_differs_or_lags_is_caught(void **state)
@@ -267,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clean_history_passes_and_every_property_was_looked_at),
         cmocka_unit_test(each_violation_is_caught_and_called_by_its_name),
+        cmocka_unit_test(where_the_server_removes_records_what_was_seen_is_judged),
         cmocka_unit_test(a_mirror_that_differs_or_lags_is_caught),
         cmocka_unit_test(where_nothing_may_be_in_doubt_doubt_is_a_violation),
         cmocka_unit_test(torn_lines_are_dropped_and_nonsense_is_refused),

@@ -113,11 +113,12 @@ int main(int argc, char **argv)
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
     uint64_t end = history_now_us() + a.seconds * 1000000;
+    static struct summary sum;
     printf("torture: seed %llu\n", (unsigned long long)a.seed);
     for (uint64_t i = 0; a.rounds ? i < a.rounds : i == 0 || history_now_us() < end; i++) {
         unsigned long long seed = a.seed + i;
         printf("round %llu, seed %llu\n", (unsigned long long)i + 1, seed);
-        bool passed = round_run(&a.round, seed);
+        bool passed = round_run(&a.round, seed, &sum);
         if (torture_interrupted)
             return 130;
         if (!passed) {
@@ -127,6 +128,7 @@ int main(int argc, char **argv)
             return 1;
         }
     }
+    summary_print(&sum);
     printf("torture: passed\n");
     return 0;
 }

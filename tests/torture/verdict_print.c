@@ -12,6 +12,8 @@ void verdict_print(const struct evidence *e, const struct verdict *v)
            " acknowledged, %" PRIu64 " in doubt, %" PRIu64 " applied\n",
            head, e->operations.count, e->watches.count, e->entries.count, e->digests.count,
            v->increments_acknowledged, v->increments_in_doubt, v->increments_applied);
+    if (v->unread)
+        printf("  %" PRIu64 " records were removed before anybody had read them\n", v->unread);
     printf("  checked:");
     for (int p = 0; p < PROPERTY_COUNT; p++)
         printf(" %s %" PRIu64 "%s", property_name((enum property)p), v->findings[p].checked,

@@ -2,7 +2,7 @@
 # Help for everything; each wrong command line is exit code 2 with a hint; output that fails is an error.
 . "$(dirname "$0")/lib_cli.sh"
 
-commands=(put get del incr ls watch wait history load compact status ping verify)
+commands=(put get del incr ls watch wait history load compact cursors status ping verify)
 
 expect 0 help
 [[ -z $err ]] || fail "help on standard error: $err"
@@ -54,7 +54,7 @@ done
 for line in 'watch --since x' 'watch --since 12:1' 'watch --since -1' 'watch --count 0' 'watch --count x' \
     'watch --until-seq x' 'watch --timeout x' 'watch --timeout 1d' 'wait a --timeout -1' \
     'wait a --since yesterday' 'compact --before x' 'ping --connect-timeout 5parsecs' \
-    'get a --request-timeout 1e9'; do
+    'get a --request-timeout 1e9' 'cursors --delete' 'watch --name a --cursor b'; do
     # shellcheck disable=SC2086
     expect 2 $line
 done

@@ -10,14 +10,6 @@
 
 enum { ASK_LATER_MS = 20, TRY_AGAIN_MS = 50 };
 
-/* One change that is being asked for. */
-struct before_lookup {
-    bool used;
-    uint16_t index; /* of the change */
-    int64_t due_ms; /* WAITING: the reply is. IDLE: ask then */
-    struct replay_call call;
-};
-
 struct before {
     struct vigil *connection;
     struct value_memory memory;
@@ -25,17 +17,19 @@ struct before {
 
     vigil_record record;
     vigil_change *changes; /* the record's */
-    uint16_t next;         /* changes before it have their before, or are being asked for */
-    uint16_t unknown_yet;
+    uint16_t settled;      /* all changes before it have their before */
+    uint16_t open;         /* changes that have not */
+
+    struct replay_call call;
+    int64_t due_ms;    /* WAITING: the reply is. IDLE: ask then */
     uint32_t failures; /* in a row */
-    struct before_lookup lookups[BEFORE_CALLS_MAX];
+    uint16_t asked_for[BEFORE_BATCH_MAX];
 
     zmq_msg_t *frames; /* replies that previous values stand in */
     size_t frames_count;
     size_t frames_capacity;
     size_t frames_bytes;
 
-    struct descriptor *descriptor;
     uint64_t asked;
 };
 
@@ -50,17 +44,10 @@ int before_new(struct vigil *v, size_t memory_bytes, struct before **ret_before)
     return ERR_OK;
 }
 
-static void end_lookup(struct before *b, struct before_lookup *l)
-{
-    replay_call_reset(b->connection, &l->call);
-    l->used = false;
-}
-
 /* Back to IDLE, without what belongs to the record. */
 static void clear(struct before *b)
 {
-    for (int i = 0; i < BEFORE_CALLS_MAX; i++)
-        end_lookup(b, &b->lookups[i]);
+    replay_call_reset(b->connection, &b->call);
     for (size_t i = 0; i < b->frames_count; i++)
         zmq_msg_close(&b->frames[i]);
     b->frames_count = 0;
@@ -84,8 +71,6 @@ void before_reset(struct before *b)
     value_memory_clear(&b->memory);
 }
 
-/* ---- asking ---- */
-
 static struct bytes key_of(const vigil_change *c)
 {
     return (struct bytes){(const uint8_t *)c->key, c->key_size};
@@ -93,178 +78,189 @@ static struct bytes key_of(const vigil_change *c)
 
 static void settle(struct before *b, vigil_change *c, enum vigil_before before, struct bytes value)
 {
+    bool is_value = before == VIGIL_BEFORE_VALUE;
     c->before = before;
-    c->before_value = before == VIGIL_BEFORE_VALUE ? value.data : NULL;
-    c->before_size = before == VIGIL_BEFORE_VALUE ? value.size : 0;
-    b->unknown_yet--;
+    c->before_value = is_value ? value.data : NULL;
+    c->before_size = is_value ? value.size : 0;
+    b->open--;
 }
+
+/* ---- asking ---- */
 
 /* The server leaves out what the rest of bytes_max does not hold, but never the first record. */
-static void ask(struct before *b, struct before_lookup *l)
+static void write_request(struct before *b, const vigil_change *c, struct wire_buffer *buffer)
 {
-    struct vigil *v = b->connection;
-    const vigil_change *c = &b->changes[l->index];
     struct request_history request = {
         .epoch = b->record.epoch, .from_seq = c->prev_seq, .bytes_max = 1, .key = key_of(c)};
+    request_history_write(buffer, &request);
+}
+
+/* For as many changes as a message may carry. */
+static void ask(struct before *b)
+{
+    struct vigil *v = b->connection;
     size_t place;
-    request_history_write(replay_call_begin(v, OP_HISTORY, 0, &place), &request);
-    l->call.descriptor = b->descriptor;
-    if (replay_call_end(v, &l->call, place) == ERR_OK) {
-        l->due_ms = v->now_ms + BEFORE_REPLY_MS;
-        b->asked++;
+    uint16_t n = 0;
+    struct wire_buffer *buffer = replay_call_begin(v, OP_HISTORY, 0, &place);
+    for (uint16_t i = b->settled; i < b->record.count && n < BEFORE_BATCH_MAX; i++) {
+        if (b->changes[i].before != VIGIL_BEFORE_NOT_ASKED)
+            continue;
+        if (n > 0)
+            replay_call_more(v, OP_HISTORY, 0, &place);
+        write_request(b, &b->changes[i], buffer);
+        b->asked_for[n++] = i;
+    }
+    if (replay_call_end(v, &b->call, place) == ERR_OK) {
+        b->due_ms = v->now_ms + BEFORE_REPLY_MS;
+        b->asked += n;
     } else {
         /* Too much is under way, or the connection is lost, which the watch is told as well. */
-        l->due_ms = v->now_ms + ASK_LATER_MS;
-    }
-}
-
-static bool find_next(struct before *b, uint16_t *ret_index)
-{
-    while (b->next < b->record.count && b->changes[b->next].before != VIGIL_BEFORE_NOT_ASKED)
-        b->next++;
-    if (b->next == b->record.count)
-        return false;
-    *ret_index = b->next++;
-    return true;
-}
-
-static void ask_what_is_due(struct before *b)
-{
-    int64_t now = b->connection->now_ms;
-    for (int i = 0; i < BEFORE_CALLS_MAX; i++) {
-        struct before_lookup *l = &b->lookups[i];
-        if (!l->used) {
-            if (!find_next(b, &l->index))
-                continue;
-            l->used = true;
-            l->due_ms = now;
-        }
-        if (l->call.state == REPLAY_IDLE && now >= l->due_ms)
-            ask(b, l);
+        b->due_ms = v->now_ms + ASK_LATER_MS;
     }
 }
 
 /* ---- answers ---- */
 
-/* The value stays in the reply, which is kept until the record has been seen. */
-static void keep_value(struct before *b, struct before_lookup *l, struct bytes value)
+static bool reserve_frame(struct before *b)
 {
-    zmq_msg_t *frame = &b->frames[b->frames_count];
-    size_t size = zmq_msg_size(&l->call.frame);
-    vigil_change *c = &b->changes[l->index];
-    if (size > BEFORE_BYTES_MAX - b->frames_bytes) {
-        settle(b, c, VIGIL_BEFORE_UNKNOWN, value);
-        return;
+    if (b->frames_count < b->frames_capacity)
+        return true;
+    size_t capacity = b->frames_capacity ? b->frames_capacity * 2 : 4;
+    zmq_msg_t *frames = malloc(capacity * sizeof *frames);
+    if (!frames)
+        return false;
+    for (size_t i = 0; i < b->frames_count; i++) {
+        zmq_msg_init(&frames[i]);
+        zmq_msg_move(&frames[i], &b->frames[i]);
     }
-    /* A small message lives inside of zmq_msg_t: what points into it moves along. */
-    ptrdiff_t at = value.data - (const uint8_t *)zmq_msg_data(&l->call.frame);
-    zmq_msg_init(frame);
-    zmq_msg_move(frame, &l->call.frame);
-    b->frames_count++;
-    b->frames_bytes += size;
-    value.data = (const uint8_t *)zmq_msg_data(frame) + at;
-    settle(b, c, VIGIL_BEFORE_VALUE, value);
+    free(b->frames);
+    b->frames = frames;
+    b->frames_capacity = capacity;
+    return true;
 }
 
-static int take_answer(struct before *b, struct before_lookup *l)
+/* One reply. What has to be asked again: ERR_BUSY. */
+static int take_answer(struct before *b, uint16_t i, const struct reply_header *header,
+                       struct wire_reader body)
 {
-    const vigil_change *c = &b->changes[l->index];
-    const struct replay_call *call = &l->call;
-    struct before_answer answer;
-    if (call->error == ERR_DISCONNECTED)
-        return call->error;
-    if (call->message.epoch != b->record.epoch)
-        return ERR_EPOCH_CHANGED;
-    int err = before_read_answer(&call->header, call->body, key_of(c), c->prev_seq, &answer);
+    vigil_change *c = &b->changes[b->asked_for[i]];
+    struct before_answer answer = {.before = VIGIL_BEFORE_NOT_ASKED};
+    if (header->id != b->call.id + i)
+        return ERR_CORRUPT;
+    int err = before_read_answer(header, body, key_of(c), c->prev_seq, &answer);
     if (err)
         return err;
-    if (answer.before == VIGIL_BEFORE_VALUE)
-        keep_value(b, l, answer.value);
-    else
-        settle(b, &b->changes[l->index], answer.before, answer.value);
+    if (answer.before == VIGIL_BEFORE_VALUE && b->frames_bytes >= BEFORE_BYTES_MAX)
+        answer.before = VIGIL_BEFORE_UNKNOWN;
+    settle(b, c, answer.before, answer.value);
     return ERR_OK;
 }
 
-/* What has come of l, and is nothing yet: ERR_OK. */
-static int look_at(struct before *b, struct before_lookup *l)
+/* All replies of the message. ERR_OK: some changes are settled, the others are asked for again. */
+static int take_answers(struct before *b)
 {
+    const struct replay_call *call = &b->call;
+    struct reply_header header = call->header;
+    struct wire_reader body = call->body;
+    struct wire_reader rest = call->rest;
+    uint16_t open = b->open;
     int err = ERR_OK;
-    if (l->call.state == REPLAY_ARRIVED) {
-        err = take_answer(b, l);
-        if (err == ERR_OK) {
-            end_lookup(b, l);
-            b->failures = 0;
-            return ERR_OK;
-        }
-    } else if (l->call.state == REPLAY_WAITING && b->connection->now_ms >= l->due_ms) {
-        err = ERR_TIMEOUT;
+    if (call->error == ERR_DISCONNECTED)
+        return call->error;
+    if (call->error && header.id == 0)
+        return call->error; /* the whole message */
+    if (call->message.epoch != b->record.epoch)
+        return ERR_EPOCH_CHANGED;
+    for (uint16_t i = 0; i < call->count; i++) {
+        if (i > 0 && reply_read(&rest, &header, &body) != ERR_OK)
+            return ERR_CORRUPT;
+        int one = take_answer(b, i, &header, body);
+        if (one && !watch_rule_is_passing(one))
+            return one;
+        err = one ? one : err;
     }
-    if (err == ERR_OK)
-        return ERR_OK;
-    replay_call_reset(b->connection, &l->call);
-    l->due_ms = b->connection->now_ms + TRY_AGAIN_MS;
-    if (err == ERR_DISCONNECTED)
-        return ERR_OK; /* the watch is told as well, and decides */
-    if (!watch_rule_is_passing(err) && err != ERR_CORRUPT)
-        return err;
-    return ++b->failures < BEFORE_TRIES ? ERR_OK : err;
+    return b->open < open ? ERR_OK : err;
 }
 
-static int fail(struct before *b, const struct before_lookup *l, int err)
+/* The values stay in the reply, which is kept until the record has been seen. One that holds a
+ * record is too large to live inside of zmq_msg_t, so its bytes stay where they are. */
+static int take_frame(struct before *b)
+{
+    if (!reserve_frame(b))
+        return ERR_NO_MEMORY;
+    int err = take_answers(b);
+    zmq_msg_t *frame = &b->frames[b->frames_count++];
+    zmq_msg_init(frame);
+    zmq_msg_move(frame, &b->call.frame);
+    b->frames_bytes += zmq_msg_size(frame);
+    return err;
+}
+
+/* What has come, or not come in time. ERR_OK: go on. */
+static int look(struct before *b)
 {
     struct vigil *v = b->connection;
-    const vigil_change *c = &b->changes[l->index];
+    int err = ERR_OK;
+    if (b->call.state == REPLAY_ARRIVED)
+        err = take_frame(b);
+    else if (b->call.state == REPLAY_WAITING && v->now_ms >= b->due_ms)
+        err = ERR_TIMEOUT;
+    else
+        return ERR_OK;
+    replay_call_reset(v, &b->call);
+    b->due_ms = v->now_ms;
+    if (err == ERR_OK) {
+        b->failures = 0;
+        return ERR_OK;
+    }
+    b->due_ms += TRY_AGAIN_MS;
+    if (err == ERR_DISCONNECTED)
+        return ERR_OK; /* the watch is told as well, and decides */
+    bool may_mend = watch_rule_is_passing(err) || err == ERR_CORRUPT;
+    return may_mend && ++b->failures < BEFORE_TRIES ? ERR_OK : err;
+}
+
+static int fail(struct before *b, int err)
+{
     if (err == ERR_CORRUPT)
-        return connection_fail(v, err, "the change of %s at seq %llu, before seq %llu, is damaged",
-                               c->key, (unsigned long long)c->prev_seq,
+        return connection_fail(b->connection, err,
+                               "a value before record %llu is damaged, or its record is",
                                (unsigned long long)b->record.seq);
-    return connection_fail(v, err, NULL);
+    return connection_fail(b->connection, err, NULL);
 }
 
 enum before_state before_drive(struct before *b, int *ret_error)
 {
-    for (int i = 0; i < BEFORE_CALLS_MAX; i++) {
-        struct before_lookup *l = &b->lookups[i];
-        int err = l->used ? look_at(b, l) : ERR_OK;
-        if (err) {
-            *ret_error = fail(b, l, err);
-            clear(b);
-            return BEFORE_FAILED;
-        }
+    int err = look(b);
+    if (err) {
+        *ret_error = fail(b, err);
+        clear(b);
+        return BEFORE_FAILED;
     }
-    if (b->unknown_yet > 0) {
-        ask_what_is_due(b);
-        return BEFORE_ASKING;
+    if (b->open == 0) {
+        b->state = DONE;
+        return BEFORE_DONE;
     }
-    b->state = DONE;
-    return BEFORE_DONE;
+    while (b->changes[b->settled].before != VIGIL_BEFORE_NOT_ASKED)
+        b->settled++;
+    if (b->call.state == REPLAY_IDLE && b->connection->now_ms >= b->due_ms)
+        ask(b);
+    return BEFORE_ASKING;
 }
 
 /* ---- a record ---- */
 
 static void look_nearby(struct before *b, vigil_change *c, uint64_t oldest)
 {
-    struct bytes key = key_of(c);
+    struct bytes nothing = {0};
     const struct remembered *r = NULL;
     if (c->prev_seq != 0)
-        r = value_memory_find(&b->memory, key, c->prev_seq);
-    enum vigil_before before = r ? (r->present ? VIGIL_BEFORE_VALUE : VIGIL_BEFORE_ABSENT)
-                                 : before_without_looking(c->prev_seq, oldest);
+        r = value_memory_find(&b->memory, key_of(c), c->prev_seq);
+    enum vigil_before before = before_without_looking(c->prev_seq, oldest);
+    if (r)
+        before = r->present ? VIGIL_BEFORE_VALUE : VIGIL_BEFORE_ABSENT;
     if (before != VIGIL_BEFORE_NOT_ASKED)
-        settle(b, c, before, r ? remembered_value(r) : (struct bytes){0});
-}
-
-static bool reserve_frames(struct before *b, size_t count)
-{
-    if (count <= b->frames_capacity)
-        return true;
-    zmq_msg_t *frames = malloc(count * sizeof *frames);
-    if (!frames)
-        return false;
-    free(b->frames);
-    b->frames = frames;
-    b->frames_capacity = count;
-    return true;
+        settle(b, c, before, r ? remembered_value(r) : nothing);
 }
 
 enum before_state before_begin(struct before *b, const vigil_record *record, vigil_change *changes,
@@ -273,19 +269,12 @@ enum before_state before_begin(struct before *b, const vigil_record *record, vig
     clear(b);
     b->record = *record;
     b->changes = changes;
-    b->next = 0;
-    b->unknown_yet = record->count;
+    b->settled = 0;
+    b->open = record->count;
     b->failures = 0;
+    b->due_ms = b->connection->now_ms;
     for (uint16_t i = 0; i < record->count; i++)
         look_nearby(b, &changes[i], oldest);
-    if (b->unknown_yet == 0) {
-        b->state = DONE;
-        return BEFORE_DONE;
-    }
-    if (!reserve_frames(b, b->unknown_yet)) {
-        *ret_error = connection_fail(b->connection, ERR_NO_MEMORY, NULL);
-        return BEFORE_FAILED;
-    }
     b->state = ASKING;
     return before_drive(b, ret_error);
 }
@@ -322,20 +311,12 @@ void before_absorb(struct before *b)
 
 int64_t before_due_ms(const struct before *b)
 {
-    int64_t due_ms = INT64_MAX;
-    for (int i = 0; i < BEFORE_CALLS_MAX; i++) {
-        const struct before_lookup *l = &b->lookups[i];
-        if (l->used && l->call.state != REPLAY_ARRIVED && l->due_ms < due_ms)
-            due_ms = l->due_ms;
-    }
-    return due_ms;
+    return b->call.state == REPLAY_ARRIVED ? INT64_MAX : b->due_ms;
 }
 
 void before_set_descriptor(struct before *b, struct descriptor *descriptor)
 {
-    b->descriptor = descriptor;
-    for (int i = 0; i < BEFORE_CALLS_MAX; i++)
-        b->lookups[i].call.descriptor = descriptor;
+    b->call.descriptor = descriptor;
 }
 
 uint64_t before_asked(const struct before *b)

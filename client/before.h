@@ -13,9 +13,10 @@
  * 1. A record is handed out with all of its previous values, or not yet.
  * 2. The memory changes only in absorb: what points into it is valid as long as
  *    the event that shows it.
- * 3. At most CALLS_MAX requests are under way for a watch, and the previous
- *    values of one record that came from the server take BYTES_MAX at most;
- *    those beyond are UNKNOWN.
+ * 3. One message is under way at most, with BATCH_MAX requests: the server holds
+ *    few replies for a client, and answers of a message what fits into a reply.
+ * 4. The previous values of one record that came from the server take BYTES_MAX,
+ *    and one reply; those beyond are UNKNOWN.
  */
 #ifndef VIGIL_CLIENT_BEFORE_H
 #define VIGIL_CLIENT_BEFORE_H
@@ -28,7 +29,7 @@ struct before;
 struct descriptor;
 
 enum {
-    BEFORE_CALLS_MAX = 8, /* a connection's other watches want some, too */
+    BEFORE_BATCH_MAX = 256, /* with the longest keys within the server's limit for a message */
     BEFORE_BYTES_MAX = 256 << 20,
     BEFORE_MEMORY_DEFAULT = 16 << 20,
     BEFORE_REPLY_MS = 3000, /* for a reply, before it is asked again */

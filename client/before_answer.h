@@ -1,6 +1,6 @@
 /*
- * before_answer.h - what the record at a change's prev_seq says of the value
- * before the change. Pure.
+ * before_answer.h - what the records at changes' prev_seq say of the values
+ * before them. Pure.
  */
 #ifndef VIGIL_CLIENT_BEFORE_ANSWER_H
 #define VIGIL_CLIENT_BEFORE_ANSWER_H

@@ -50,15 +50,26 @@ struct wire_buffer *replay_call_begin(struct vigil *v, uint8_t op, uint8_t flags
     struct replay_channel *c = &v->replay;
     wire_buffer_clear(&c->buffer);
     request_message_begin(&c->buffer, &(struct request_message_header){.count = 1});
+    c->count = 1;
     *ret_place = request_begin(
         &c->buffer, &(struct request_header){.op = op, .flags = flags, .id = c->next_id});
     return &c->buffer;
+}
+
+void replay_call_more(struct vigil *v, uint8_t op, uint8_t flags, size_t *place)
+{
+    struct replay_channel *c = &v->replay;
+    struct request_header header = {.op = op, .flags = flags, .id = c->next_id + c->count};
+    message_part_end(&c->buffer, *place);
+    c->count++;
+    *place = request_begin(&c->buffer, &header);
 }
 
 int replay_call_end(struct vigil *v, struct replay_call *call, size_t place)
 {
     struct replay_channel *c = &v->replay;
     message_part_end(&c->buffer, place);
+    message_set_count(&c->buffer, 0, c->count);
     if (c->buffer.failed)
         return connection_fail(v, ERR_NO_MEMORY, NULL);
     if (v->state != CHANNEL_READY)
@@ -71,7 +82,9 @@ int replay_call_end(struct vigil *v, struct replay_call *call, size_t place)
     if (zmq_send(c->socket, c->buffer.data, c->buffer.size, ZMQ_DONTWAIT) < 0)
         return connection_fail(v, ERR_BUSY, "cannot ask for a replay: %s",
                                zmq_strerror(zmq_errno()));
-    call->id = c->next_id++;
+    call->id = c->next_id;
+    call->count = c->count;
+    c->next_id += c->count;
     call->state = REPLAY_WAITING;
     call->next = NULL;
     struct replay_call **link = &c->waiting;
@@ -102,14 +115,22 @@ void replay_call_reset(struct vigil *v, struct replay_call *call)
     call->state = REPLAY_IDLE;
 }
 
+/* The first reply, and what follows it. */
+static int read_first(struct bytes data, struct reply_message_header *ret_message,
+                      struct reply_header *ret_header, struct wire_reader *ret_body,
+                      struct wire_reader *ret_rest)
+{
+    *ret_rest = wire_reader_of(data.data, data.size);
+    int err = reply_message_read(ret_rest, ret_message);
+    return err ? err : reply_read(ret_rest, ret_header, ret_body);
+}
+
 int replay_reply_read(struct bytes data, struct reply_message_header *ret_message,
                       struct reply_header *ret_header, struct wire_reader *ret_body)
 {
-    struct wire_reader r = wire_reader_of(data.data, data.size);
-    int err = reply_message_read(&r, ret_message);
-    if (err == ERR_OK)
-        err = reply_read(&r, ret_header, ret_body);
-    if (err == ERR_OK && (ret_message->count != 1 || !wire_read_complete(&r)))
+    struct wire_reader rest;
+    int err = read_first(data, ret_message, ret_header, ret_body, &rest);
+    if (err == ERR_OK && (ret_message->count != 1 || !wire_read_complete(&rest)))
         err = ERR_MALFORMED;
     return err;
 }
@@ -133,16 +154,26 @@ static struct replay_call *find_call(struct replay_channel *c, const struct repl
     return NULL;
 }
 
+/* As many replies as there were requests, or one that refuses them all. */
+static bool is_answer(const struct replay_call *call, const struct reply_message_header *message,
+                      const struct reply_header *header, const struct wire_reader *rest)
+{
+    bool refused = header->id == 0 && message->count == 1;
+    return (refused || message->count == call->count) &&
+           (message->count > 1 || wire_read_complete(rest));
+}
+
 static void take_message(struct vigil *v, zmq_msg_t *m)
 {
     struct reply_message_header message;
     struct reply_header header;
     struct wire_reader body;
+    struct wire_reader rest;
     struct bytes data = {zmq_msg_data(m), zmq_msg_size(m)};
-    if (zmq_msg_more(m) || replay_reply_read(data, &message, &header, &body) != ERR_OK)
+    if (zmq_msg_more(m) || read_first(data, &message, &header, &body, &rest) != ERR_OK)
         return; /* nobody's: whoever waits asks again */
     struct replay_call *call = find_call(&v->replay, &header);
-    if (!call)
+    if (!call || !is_answer(call, &message, &header, &rest))
         return;
     unlink_call(&v->replay, call);
     zmq_msg_init(&call->frame);
@@ -151,6 +182,7 @@ static void take_message(struct vigil *v, zmq_msg_t *m)
     const uint8_t *moved = zmq_msg_data(&call->frame);
     ptrdiff_t body_at = body.at - data.data;
     call->body = wire_reader_of(moved + body_at, wire_left(&body));
+    call->rest = wire_reader_of(moved + (rest.at - data.data), wire_left(&rest));
     call->message = message;
     call->header = header;
     arrive(call, header.status);

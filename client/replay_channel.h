@@ -3,7 +3,7 @@
  * listings and histories. Opened when first needed.
  *
  * 1. A reply reaches the call that it answers, by id; any other is dropped.
- * 2. A call has at most one request under way.
+ * 2. A call has at most one message under way, with one request or several.
  */
 #ifndef VIGIL_CLIENT_REPLAY_CHANNEL_H
 #define VIGIL_CLIENT_REPLAY_CHANNEL_H
@@ -24,13 +24,15 @@ struct replay_call {
     struct replay_call *next;
     enum replay_call_state state;
     uint64_t id;
+    uint16_t count;                /* requests; their ids are id, id + 1, ... */
     struct descriptor *descriptor; /* signalled when it arrives; may be NULL */
     /* ARRIVED: */
-    int error; /* the reply's status, or DISCONNECTED: then there is no reply */
+    int error; /* the first reply's status, or DISCONNECTED: then there is no reply */
     struct reply_message_header message;
-    struct reply_header header;
-    struct wire_reader body;
-    zmq_msg_t frame; /* initialised when ARRIVED */
+    struct reply_header header; /* of the first reply */
+    struct wire_reader body;    /* likewise */
+    struct wire_reader rest;    /* the other replies; none if the whole message was refused */
+    zmq_msg_t frame;            /* initialised when ARRIVED */
 };
 
 struct replay_channel {
@@ -38,6 +40,7 @@ struct replay_channel {
     struct replay_call *waiting;
     size_t waiting_count;
     uint64_t next_id;
+    uint16_t count; /* requests in the buffer */
     struct wire_buffer buffer;
 };
 
@@ -48,6 +51,8 @@ void replay_channel_free(struct vigil *v);
 /* Starts a request: body is written by the caller between begin and end. */
 struct wire_buffer *replay_call_begin(struct vigil *v, uint8_t op, uint8_t flags,
                                       size_t *ret_place);
+/* Ends the request at *place and begins another one in the same message, whose body comes next. */
+void replay_call_more(struct vigil *v, uint8_t op, uint8_t flags, size_t *place);
 /* ERR_OK; ERR_BUSY: too many are under way, again after a step; ERR_NO_MEMORY, ERR_LIMIT;
  * ERR_DISCONNECTED. */
 int replay_call_end(struct vigil *v, struct replay_call *call, size_t place);

@@ -18,8 +18,6 @@
 
 #include "journal/environment.h"
 
-static const char lock_name[] = "vigil.lock";
-
 bool directory_path(const char *directory, const char *name, char *out, size_t size)
 {
     int length = snprintf(out, size, "%s/%s", directory, name);
@@ -29,7 +27,7 @@ bool directory_path(const char *directory, const char *name, char *out, size_t s
 /* What a start that was cut short may have left, and what a fresh file system has. */
 static bool is_expected(const char *name)
 {
-    static const char *const expected[] = {".",       "..",          lock_name,
+    static const char *const expected[] = {".",       "..",          LOCK_NAME,
                                            DATA_NAME, "lock.mdb",    DATA_NAME_NEW,
                                            MARK_NAME, MARK_NAME_NEW, "lost+found"};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
@@ -38,13 +36,14 @@ static bool is_expected(const char *name)
     return false;
 }
 
-int directory_check(const char *directory, bool *ret_new, struct failure *failure)
+static int check(const char *directory, bool restoring, bool *ret_new, struct failure *failure)
 {
     DIR *stream = opendir(directory);
     if (!stream)
         return environment_failure(failure, errno, "read the directory", directory);
     char foreign[256] = "";
     bool has_data = false;
+    bool has_restore = false;
     int rc = 0;
     for (;;) {
         errno = 0;
@@ -54,6 +53,8 @@ int directory_check(const char *directory, bool *ret_new, struct failure *failur
             break;
         if (strcmp(entry->d_name, DATA_NAME) == 0)
             has_data = true;
+        else if (strcmp(entry->d_name, DATA_NAME_RESTORE) == 0)
+            has_restore = true;
         else if (!is_expected(entry->d_name) && !foreign[0])
             snprintf(foreign, sizeof foreign, "%s", entry->d_name);
     }
@@ -66,8 +67,28 @@ int directory_check(const char *directory, bool *ret_new, struct failure *failur
         return failure_set(failure, ERR_FOREIGN,
                            "%s is not a journal: it holds other files (%s) and no data.mdb",
                            directory, foreign);
+    if (!has_data && has_restore && !restoring)
+        return failure_set(failure, ERR_FOREIGN,
+                           "a restore into %s was cut short: start it again, or empty the folder",
+                           directory);
     *ret_new = !has_data;
     return ERR_OK;
+}
+
+int directory_check(const char *directory, bool *ret_new, struct failure *failure)
+{
+    return check(directory, false, ret_new, failure);
+}
+
+int directory_check_restore(const char *directory, struct failure *failure)
+{
+    bool is_new = false;
+    int err = check(directory, true, &is_new, failure);
+    if (err == ERR_OK && !is_new)
+        err = failure_set(failure, ERR_INVALID,
+                          "%s holds a journal already: a backup is restored into an empty folder",
+                          directory);
+    return err;
 }
 
 int directory_prepare(const char *directory, bool *ret_new, struct failure *failure)
@@ -91,7 +112,7 @@ static int locked_failure(int fd, const char *directory, struct failure *failure
 int directory_lock(const char *directory, bool read_only, int *ret_fd, struct failure *failure)
 {
     char path[4096];
-    if (!directory_path(directory, lock_name, path, sizeof path))
+    if (!directory_path(directory, LOCK_NAME, path, sizeof path))
         return environment_failure(failure, ENAMETOOLONG, "lock", directory);
     bool writable = true;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -159,12 +180,12 @@ uint64_t directory_data_size(const char *directory)
     return (uint64_t)status.st_size;
 }
 
-int directory_replace_data(const char *directory, struct failure *failure)
+int directory_replace_data(const char *directory, const char *name, struct failure *failure)
 {
     char path[4096];
     char path_new[4096];
     if (!directory_path(directory, DATA_NAME, path, sizeof path) ||
-        !directory_path(directory, DATA_NAME_NEW, path_new, sizeof path_new))
+        !directory_path(directory, name, path_new, sizeof path_new))
         return environment_failure(failure, ENAMETOOLONG, "make a journal in", directory);
     if (rename(path_new, path) != 0)
         return environment_failure(failure, errno, "make", path);

@@ -18,6 +18,7 @@
  *   reader.c       views of other threads
  *   verify.c       the whole journal against itself; key_table.c serves it
  *   offline.c      the same for a directory that no server uses
+ *   restore.c      a journal out of a backup
  */
 #ifndef VIGIL_JOURNAL_ENVIRONMENT_H
 #define VIGIL_JOURNAL_ENVIRONMENT_H
@@ -48,6 +49,8 @@ enum {
 int directory_prepare(const char *directory, bool *ret_new, struct failure *failure);
 /* The same for a directory that must be there. */
 int directory_check(const char *directory, bool *ret_new, struct failure *failure);
+/* The same for one that is to hold what a backup holds, and no journal yet (ERR_INVALID). */
+int directory_check_restore(const char *directory, struct failure *failure);
 /* Takes the directory's lock; it ends with the descriptor or the process. With read_only, a
  * directory that cannot be written to is locked as far as it can be (*ret_fd may be -1). */
 int directory_lock(const char *directory, bool read_only, int *ret_fd, struct failure *failure);
@@ -58,12 +61,15 @@ bool directory_path(const char *directory, const char *name, char *out, size_t s
 int directory_sync(const char *directory, struct failure *failure);
 
 /* A data file is made or rebuilt under this name, and takes its place when it is whole. */
+#define LOCK_NAME "vigil.lock"
 #define DATA_NAME "data.mdb"
 #define DATA_NAME_NEW "rebuild.mdb"
+/* And one that a restore makes under this one, which no start takes for an empty directory. */
+#define DATA_NAME_RESTORE "restore.mdb"
 /* Of the data file, in bytes; 0: it cannot be asked. */
 uint64_t directory_data_size(const char *directory);
-/* DATA_NAME_NEW, which is on the disk, becomes DATA_NAME. */
-int directory_replace_data(const char *directory, struct failure *failure);
+/* What is under this name, and on the disk, becomes DATA_NAME. */
+int directory_replace_data(const char *directory, const char *name, struct failure *failure);
 /* Names this run of the machine; all zeros if unknown. */
 void journal_boot_id(char out[BOOT_ID_SIZE]);
 bool boot_id_equal(const char a[BOOT_ID_SIZE], const char b[BOOT_ID_SIZE]);

@@ -164,6 +164,22 @@ int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct b
 
 /* ---- offline ---- */
 
+struct backup_reader; /* protocol/backup_file.h */
+struct journal_restoring {
+    struct backup_reader *backup; /* opened */
+    /* Asked now and then: false gives up, ERR_INTERRUPTED. May be NULL. */
+    bool (*go_on)(void *context);
+    void *context;
+};
+/* Makes the journal that backup tells of, in an empty directory or one that is not there. It has
+ * options' epoch, which is to be a new one; the state is complete at its head. Nothing is there
+ * before all is checked and on the disk; after an error the directory is as it was, but for the
+ * lock file. ERR_INVALID: there is a journal in it; ERR_CORRUPT: the backup is damaged; and the
+ * errors of journal_open. *ret_keys: live ones. */
+int journal_restore(const struct journal_options *options,
+                    const struct journal_restoring *restoring, uint64_t *ret_keys,
+                    struct failure *failure);
+
 struct journal_verify_report {
     uint64_t epoch;
     uint64_t head;

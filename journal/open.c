@@ -55,7 +55,7 @@ static int create(const struct journal *j, uint64_t epoch, struct failure *failu
         err = environment_create(&e, j->directory, &m, failure);
     environment_close(&e);
     if (err == ERR_OK)
-        err = directory_replace_data(j->directory, failure);
+        err = directory_replace_data(j->directory, DATA_NAME_NEW, failure);
     if (err != ERR_OK)
         (void)unlink(path);
     return err;

@@ -269,7 +269,7 @@ int journal_rebuild(const char *directory, uint64_t map_size, uint64_t epoch,
     (void)unlink(path); /* of one that was cut short */
     int err = apart_run(&a, &died, &end);
     if (err == ERR_OK)
-        return directory_replace_data(directory, failure);
+        return directory_replace_data(directory, DATA_NAME_NEW, failure);
     (void)unlink(path);
     return advise(err, end.text, directory, failure);
 }

@@ -56,6 +56,15 @@ static int set_data(struct config *c, const char *value, struct failure *failure
     return ERR_OK;
 }
 
+static int set_restore(struct config *c, const char *value, struct failure *failure)
+{
+    size_t size = strlen(value);
+    if (size == 0 || size >= sizeof c->restore)
+        return failure_set(failure, ERR_INVALID, "the backup's path is empty or too long");
+    memcpy(c->restore, value, size + 1);
+    return ERR_OK;
+}
+
 static int set_durability(struct config *c, const char *value, struct failure *failure)
 {
     if (strcmp(value, "power") == 0)
@@ -103,6 +112,10 @@ static const struct option_row options[] = {
      "The journal's folder; made if it is not there. Default: $XDG_STATE_HOME/vigil, or "
      "~/.local/state/vigil",
      GROUP_SERVING, OPTION_SPECIAL, 0, 0, 0, set_data},
+    {"restore", "FILE",
+     "Begin with what this backup holds (vigil backup; - is standard input). The folder must be "
+     "empty or not there. The journal gets a new epoch: watchers with older positions are told",
+     GROUP_JOURNAL, OPTION_SPECIAL, 0, 0, 0, set_restore},
     {"durability", "MODE",
      "power (default): a mutation is on stable storage before it is acknowledged; process: it "
      "survives a killed server, and a power loss only as far as the last sync in the background",
@@ -320,7 +333,8 @@ static const char help_text[] =
     "  vigild\n"
     "  vigild --data ./journal --listen ipc://./vigil.sock\n"
     "  vigild --listen tcp://127.0.0.1:7878 --durability process --retain-age 7d\n"
-    "  vigild --config /etc/vigil.conf --log-level debug\n";
+    "  vigild --config /etc/vigil.conf --log-level debug\n"
+    "  vigild --data ./restored --restore monday.vigil\n";
 
 static void parse_arguments(int argc, char **argv, struct arguments *a)
 {

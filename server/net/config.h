@@ -19,6 +19,7 @@ struct config {
     bool allow_remote;
     char data[CONFIG_PATH_SIZE];
     bool data_default; /* folders above it are made too */
+    char restore[CONFIG_PATH_SIZE]; /* a backup to begin with; empty: none */
     enum journal_durability durability;
     uint64_t sync_interval_ms; /* process mode */
     struct journal_retention retention;

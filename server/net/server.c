@@ -4,6 +4,7 @@
 
 #include "server/net/clocks.h"
 #include "server/net/log.h"
+#include "server/net/restore.h"
 #include "server/net/signals.h"
 
 #include <errno.h>
@@ -87,6 +88,8 @@ static int open_journal(struct server *s, struct failure *failure)
     struct journal_options options = {
         .directory = c->data, .durability = c->durability, .epoch = random_identity()};
     int err = c->data_default ? make_parents(c->data, failure) : ERR_OK;
+    if (err == ERR_OK && c->restore[0])
+        err = restore_journal(c->restore, &options, s->signal_fd, failure);
     if (err == ERR_OK)
         err = journal_open(&options, &s->journal, failure);
     if (err != ERR_OK)

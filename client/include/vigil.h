@@ -280,6 +280,28 @@ VIGIL_EXPORT int vigil_list(vigil *v, const char *prefix, bool with_values, int 
                             bool (*each)(void *context, const vigil_entry *entry), void *context,
                             uint64_t *ret_seq);
 
+/* ---- backup --------------------------------------------------------------------- */
+
+typedef struct vigil_backup_info {
+    uint64_t epoch;    /* of the server's journal; a restored one has a new epoch */
+    uint64_t seq;      /* what is restored is the state at this seq */
+    uint64_t oldest;   /* and the records from here on */
+    uint64_t records;  /* in it */
+    uint64_t rows;     /* keys as checkpoints had them; the records bring them up to seq */
+    uint64_t bytes;    /* of the whole */
+    uint32_t checksum; /* CRC-32C of the whole but its end */
+} vigil_backup_info;
+
+/* Everything that vigild --restore needs, while the server goes on: hands the bytes of a backup
+ * (docs/backup-format.md) to write, piece by piece. All that was acknowledged before the call is
+ * in. state_only: no more of the history than that needs. write returns false to stop (then
+ * INTERRUPTED). COMPACTED: the journal was compacted faster than it could be read; what has been
+ * written is of no use, and another call may succeed. ret_info may be NULL. Blocks, up to the
+ * connection's request timeout per round trip. Memory does not depend on the journal's size. */
+VIGIL_EXPORT int vigil_backup(vigil *v, bool state_only,
+                              bool (*write)(void *context, const void *data, size_t size),
+                              void *context, vigil_backup_info *ret_info);
+
 /* ---- watching ------------------------------------------------------------------ */
 
 typedef struct vigil_position {

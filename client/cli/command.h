@@ -56,7 +56,7 @@ struct command {
 
 extern const struct command command_put, command_get, command_del, command_incr, command_ls,
     command_watch, command_wait, command_history, command_load, command_compact, command_status,
-    command_ping, command_verify, command_cursors;
+    command_ping, command_verify, command_cursors, command_backup;
 
 /* Opens the connection, or says why not. The exit code. */
 int cli_connect(struct cli *cli);

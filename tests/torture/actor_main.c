@@ -117,7 +117,7 @@ static int run(struct actor *a, const char *role)
     } roles[] = {{"mutate", actor_mutate},   {"watch", actor_watch},
                  {"mirror", actor_mirror},   {"wait", actor_wait},
                  {"compact", actor_compact}, {"increment", actor_increment},
-                 {"fill", actor_fill}};
+                 {"fill", actor_fill},       {"cursor", actor_cursor}};
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         if (strcmp(roles[i].name, role) == 0)
             return roles[i].run(a);

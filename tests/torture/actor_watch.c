@@ -48,20 +48,12 @@ static void find_position(const struct actor *a, vigil_position *ret_position)
     fclose(file);
 }
 
-static void write_end(struct actor *a, const struct watcher *w, int error)
+void actor_saw_end(struct actor *a, const vigil_watch *watch, int error)
 {
-    vigil_position position = w->position;
+    vigil_position position;
     uint64_t epoch = 0, head = 0, oldest = 0;
-    if (w->watch) {
-        vigil_watch_position(w->watch, &position);
-        vigil_watch_bounds(w->watch, &epoch, &head, &oldest);
-    } else {
-        vigil_info info;
-        vigil_get_info(a->v, &info);
-        epoch = info.epoch;
-        oldest = info.oldest;
-        head = info.head;
-    }
+    vigil_watch_position(watch, &position);
+    vigil_watch_bounds(watch, &epoch, &head, &oldest);
     history_begin(&a->history, 'X');
     history_u64(&a->history, (uint64_t)error);
     history_u64(&a->history, epoch);
@@ -71,8 +63,22 @@ static void write_end(struct actor *a, const struct watcher *w, int error)
     history_end(&a->history);
 }
 
-static void write_opened(struct actor *a, enum vigil_since since, const vigil_position *position,
-                         const char *const *patterns, size_t count)
+/* An end before there was a watch. */
+static void write_refused(struct actor *a, const struct watcher *w, int error)
+{
+    vigil_info info;
+    vigil_get_info(a->v, &info);
+    history_begin(&a->history, 'X');
+    history_u64(&a->history, (uint64_t)error);
+    history_u64(&a->history, info.epoch);
+    history_u64(&a->history, w->position.seq);
+    history_u64(&a->history, info.oldest);
+    history_u64(&a->history, info.head);
+    history_end(&a->history);
+}
+
+void actor_saw_opening(struct actor *a, enum vigil_since since, const vigil_position *position,
+                       const char *const *patterns, size_t count)
 {
     static const char *const names[] = {"now", "oldest", "position"};
     history_begin(&a->history, 'W');
@@ -125,7 +131,7 @@ static int open_watch(struct actor *a, struct watcher *w)
     if (err) {
         w->watch = NULL;
         if (err == VIGIL_COMPACTED || err == VIGIL_EPOCH_CHANGED || err == VIGIL_POSITION_AHEAD)
-            write_end(a, w, err);
+            write_refused(a, w, err);
         if (err == VIGIL_COMPACTED)
             w->position = (vigil_position){0, 0};
         return err;
@@ -134,7 +140,7 @@ static int open_watch(struct actor *a, struct watcher *w)
     vigil_watch_position(w->watch, &position);
     if (options.since == VIGIL_SINCE_POSITION)
         position.seq = options.position.seq; /* what it was asked for is what it is judged by */
-    write_opened(a, options.since, &position, patterns, count);
+    actor_saw_opening(a, options.since, &position, patterns, count);
     w->position = position;
     return VIGIL_OK;
 }
@@ -147,7 +153,7 @@ static void close_watch(struct watcher *w)
     w->watch = NULL;
 }
 
-static void write_record(struct actor *a, const vigil_event *event)
+void actor_saw_record(struct actor *a, const vigil_event *event)
 {
     const vigil_record *r = &event->record;
     struct history *h = &a->history;
@@ -170,7 +176,7 @@ static void write_record(struct actor *a, const vigil_event *event)
     history_end(h);
 }
 
-static void write_bookmark(struct actor *a, const vigil_event *event)
+void actor_saw_bookmark(struct actor *a, const vigil_event *event)
 {
     history_begin(&a->history, 'B');
     history_u64(&a->history, event->position.seq);
@@ -185,16 +191,16 @@ static int take_one(struct actor *a, struct watcher *w, int timeout_ms)
     const vigil_event *event = NULL;
     int err = vigil_watch_next(w->watch, timeout_ms, &event);
     if (err == VIGIL_OK && event->kind == VIGIL_EVENT_RECORD)
-        write_record(a, event);
+        actor_saw_record(a, event);
     else if (err == VIGIL_OK)
-        write_bookmark(a, event);
+        actor_saw_bookmark(a, event);
     if (err == VIGIL_OK)
         w->position = event->position;
     bool final = err == VIGIL_COMPACTED || err == VIGIL_EPOCH_CHANGED ||
                  err == VIGIL_POSITION_AHEAD || err == VIGIL_CORRUPT;
     if (!final)
         return err;
-    write_end(a, w, err);
+    actor_saw_end(a, w->watch, err);
     close_watch(w);
     if (err == VIGIL_COMPACTED)
         w->position = (vigil_position){0, 0};

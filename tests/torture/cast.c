@@ -111,7 +111,8 @@ bool cast_check(struct cast *c)
 
 static bool is_watcher(const struct cast_actor *a)
 {
-    return strcmp(a->role, "watch") == 0 || strcmp(a->role, "mirror") == 0;
+    return strcmp(a->role, "watch") == 0 || strcmp(a->role, "mirror") == 0 ||
+           strcmp(a->role, "cursor") == 0;
 }
 
 bool cast_end(struct cast *c, bool watchers, uint32_t timeout_ms)

@@ -41,7 +41,7 @@ void cast_kill(struct cast *c, unsigned index);
 void cast_signal(const struct cast *c, unsigned index, int signal);
 /* False, with error: one has ended by itself. */
 bool cast_check(struct cast *c);
-/* SIGTERM to all whose role is (or, with others, is not) to watch or to mirror; false, with error, if one
+/* SIGTERM to all whose role is (or, with others, is not) to watch, to mirror or to hold a cursor; false, with error, if one
  * fails or does not end within timeout_ms, or the run is interrupted. */
 bool cast_end(struct cast *c, bool watchers, uint32_t timeout_ms);
 void cast_kill_all(struct cast *c);

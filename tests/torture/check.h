@@ -49,5 +49,6 @@ void check_once(struct check *c);
 void check_waits(struct check *c);
 void check_state(struct check *c);
 void check_watches(struct check *c);
+void check_cursors(struct check *c);
 
 #endif

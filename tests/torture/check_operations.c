@@ -13,8 +13,8 @@
 
 static const char *kind_name(const struct operation *o)
 {
-    static const char *const names[] = {"put",  "del",  "incr",    "txn",  "get",
-                                        "list", "wait", "compact", "peek", "history"};
+    static const char *const names[] = {"put",     "del",  "incr",    "txn",  "get", "list", "wait",
+                                        "compact", "peek", "history", "open", "ack", "look"};
     return names[o->kind];
 }
 
@@ -209,8 +209,7 @@ static int compare_moments(const void *left, const void *right)
 /* Its answer names its place in the order. */
 static bool has_place(const struct operation *o)
 {
-    if (o->error != 0 || o->kind == OPERATION_COMPACT || o->kind == OPERATION_PEEK ||
-        o->kind == OPERATION_HISTORY)
+    if (o->error != 0 || o->kind >= OPERATION_COMPACT)
         return false;
     return o->kind != OPERATION_WAIT || o->succeeded;
 }

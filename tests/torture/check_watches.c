@@ -14,6 +14,7 @@ struct watching {
     uint32_t source;
     bool open;
     bool first; /* nothing has come since it was opened */
+    enum watch_since since;
     uint32_t filter;
     uint64_t position; /* the records up to it are settled */
     uint64_t last;     /* record that came */
@@ -37,6 +38,9 @@ static void settle(struct check *c, struct watching *w, uint64_t seq)
         const struct seen_record *r = c->records[missed];
         if (!r || !matches(c, w->filter, r))
             continue;
+        /* Whatever there still is: also what went before the first one came. */
+        if (w->first && w->since == SINCE_OLDEST && missed < c->oldest)
+            continue;
         accuse(c, w->first ? PROPERTY_RESUMABLE : PROPERTY_RELIABLE,
                "%s: record %" PRIu64 " is missing between %" PRIu64 " and %" PRIu64,
                source_name(c, w->source), missed, w->position, seq);
@@ -57,6 +61,7 @@ static void opened(struct check *c, struct watching *w, const struct watch_event
         w->came[i] = 0;
     w->open = true;
     w->first = true;
+    w->since = event->since;
     w->filter = event->filter;
     w->position = event->position;
     w->last = 0;

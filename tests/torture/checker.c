@@ -13,8 +13,8 @@
 const char *property_name(enum property p)
 {
     static const char *const names[PROPERTY_COUNT] = {
-        "serial",   "durable",   "ordered",    "unique", "reliable",     "atomic",
-        "filtered", "resumable", "bookmarked", "honest", "exactly once", "waits"};
+        "serial",    "durable",    "ordered", "unique",       "reliable", "atomic", "filtered",
+        "resumable", "bookmarked", "honest",  "exactly once", "waits",    "cursors"};
     return names[p];
 }
 
@@ -167,6 +167,7 @@ void checker_run(const struct evidence *e, const struct checker_options *options
     check_waits(&c);
     check_state(&c);
     check_watches(&c);
+    check_cursors(&c);
     ret_verdict->unread = c.unread;
     free(c.key_seqs);
     free(c.key_first);

@@ -9,6 +9,7 @@
  *   check_state.c        each read and each mirror against the state at its seq
  *   check_history.c      each key's history against the journal
  *   check_watches.c      each watch against what the journal says it should have seen
+ *   check_cursors.c      each named cursor over all who held it
  */
 #ifndef VIGIL_TESTS_TORTURE_CHECKER_H
 #define VIGIL_TESTS_TORTURE_CHECKER_H
@@ -28,6 +29,7 @@ enum property {
     PROPERTY_HONEST,
     PROPERTY_EXACTLY_ONCE,
     PROPERTY_WAITS,
+    PROPERTY_CURSORS,
     PROPERTY_COUNT
 };
 

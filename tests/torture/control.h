@@ -1,6 +1,6 @@
 /*
  * control.h - a page of memory that the driver, its actors and the library preloaded into the server
- * share: what the fault plan wants of them at the moment. Only the driver writes.
+ * share: what the fault plan wants of them at the moment. Only the driver writes, but for the cursors.
  */
 #ifndef VIGIL_TESTS_TORTURE_CONTROL_H
 #define VIGIL_TESTS_TORTURE_CONTROL_H
@@ -16,10 +16,14 @@
 
 enum { ACTOR_FILTERS = 12 }; /* how many an actor's number chooses from: actor_filter */
 
+enum { CONTROL_CURSORS = 3 };
+
 struct control {
     _Atomic int64_t clock_offset_us; /* what the server's wall clock is off by */
     _Atomic uint32_t sync_delay_us;  /* what each of the server's syncs takes longer */
     _Atomic uint32_t pace_us;        /* a mutator's pause between two requests */
+    _Atomic uint32_t cursor_lives[CONTROL_CURSORS]; /* cursors given up because compaction had
+                                                        passed them: the next has another name */
     _Atomic uint64_t harvested; /* records up to this have been read from the journal: compaction
                                         must leave the others */
 };

@@ -54,7 +54,10 @@ enum operation_kind {
     OPERATION_WAIT,
     OPERATION_COMPACT,
     OPERATION_PEEK,
-    OPERATION_HISTORY
+    OPERATION_HISTORY,
+    OPERATION_CURSOR_OPEN,
+    OPERATION_CURSOR_ACKNOWLEDGE,
+    OPERATION_CURSOR_LOOK
 };
 
 struct operation {
@@ -73,6 +76,9 @@ struct operation {
     size_t first_change, change_count;   /* of a txn */
     size_t first_compare, compare_count; /* of a txn: changes with key and prev_seq */
     bool since_state;                    /* of a wait */
+    uint32_t filter;                     /* of a cursor's opening */
+    uint64_t acknowledges;               /* of a cursor: this seq */
+    bool waits;                          /* and the answer says that it is durable */
     uint64_t since, until, divisor, remainder;
     /* what was answered */
     uint64_t seq;

@@ -164,10 +164,21 @@ static void wait_asked(struct words *w, struct evidence *e, struct operation *o)
     w->failed |= position.failed || o->divisor == 0;
 }
 
+static void cursor_asked(struct words *w, struct evidence *e, struct operation *o)
+{
+    o->key = key(w, e);
+    if (o->kind == OPERATION_CURSOR_OPEN) {
+        o->filter = add_filter(w, e, number(w));
+    } else if (o->kind == OPERATION_CURSOR_ACKNOWLEDGE) {
+        o->acknowledges = number(w);
+        o->waits = number(w) != 0;
+    }
+}
+
 static bool line_asked(struct words *w, struct evidence *e)
 {
-    static const char *const kinds[] = {"put",  "del",  "incr",    "txn",  "get",
-                                        "list", "wait", "compact", "peek", "history"};
+    static const char *const kinds[] = {"put",     "del",  "incr",    "txn",  "get", "list", "wait",
+                                        "compact", "peek", "history", "open", "ack", "look"};
     struct operation o = {
         .source = this_source(e), .process = e->processes, .end_us = NEVER, .error = NO_ANSWER};
     o.id = number(w);
@@ -198,6 +209,11 @@ static bool line_asked(struct words *w, struct evidence *e)
     case OPERATION_PEEK:
     case OPERATION_HISTORY:
         o.key = key(w, e);
+        break;
+    case OPERATION_CURSOR_OPEN:
+    case OPERATION_CURSOR_ACKNOWLEDGE:
+    case OPERATION_CURSOR_LOOK:
+        cursor_asked(w, e, &o);
         break;
     case OPERATION_GET:
     case OPERATION_LIST:

@@ -22,7 +22,9 @@
  *     O id time wait key since divisor remainder until    since: `-` or seq; until: 0, or what it has looked
  *                                                 at if it times out
  *     O id time peek key | history key            peek: a get among pipelined requests
- *     R id time error seq prev version mark       of put, del, incr (its value), of peek and compact
+ *     O id time open cursor patterns pattern... | ack cursor seq waits | look cursor
+ *     R id time error seq prev version mark       of put, del, incr (its value), peek, compact, and
+ *                                                 of open, ack, look: seq is the cursor's position
  *     S id time error seq succeeded               of txn
  *     G id time error seq n (key present modified created version mark)...
  *     L id time error seq pattern count digest    of list

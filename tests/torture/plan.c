@@ -100,6 +100,11 @@ static void draw_actors(struct plan *p, struct sample *s)
     add_actor(p, s, "wait", 0);
     add_actor(p, s, "wait", 1);
     add_actor(p, s, "compact", 0);
+    unsigned cursors = 1 + (unsigned)below(s, CONTROL_CURSORS);
+    for (unsigned i = 0; i < cursors; i++) { /* each of them shared by two */
+        add_actor(p, s, "cursor", i);
+        add_actor(p, s, "cursor", CONTROL_CURSORS + i);
+    }
     p->exposed_count = p->actors_count;
     if (p->retains) { /* sees what is removed before it is read */
         add_actor(p, s, "watch", ACTOR_FILTERS);

@@ -60,6 +60,29 @@ static const char client_text[] = "P 1 .\n"
                                   "R 15 230 0 0 0 0 - .\n"
                                   "O 16 240 history a/x .\n";
 
+/* Two holders: the first acknowledges 3 and is fenced; the second goes on, to 7. */
+static const char cursor_text[] = "O 101 10 open c 1 a/* .\n"
+                                  "R 101 20 0 0 0 0 - .\n"
+                                  "W 20 position 7 0 1 a/* .\n"
+                                  "E 1 1 100 0 0 1 1 1 1 a/x 0 11 .\n"
+                                  "O 102 30 ack c 1 0 .\n"
+                                  "R 102 31 0 1 0 0 - .\n"
+                                  "E 3 3 102 0 0 2 1 1 1 a/x 1 13 .\n"
+                                  "O 103 40 ack c 3 1 .\n"
+                                  "R 103 50 0 3 0 0 - .\n"
+                                  "O 104 80 ack c 4 1 .\n"
+                                  "R 104 90 32 4 0 0 - .\n"
+                                  "X 32 7 4 1 7 .\n"
+                                  "P 95 .\n"
+                                  "O 105 60 open c 1 a/* .\n"
+                                  "R 105 70 0 5 0 0 - .\n"
+                                  "W 70 position 7 5 1 a/* .\n"
+                                  "E 6 6 105 0 0 1 1 2 1 a/x 3 - .\n"
+                                  "O 106 100 ack c 6 0 .\n"
+                                  "R 106 101 0 6 0 0 - .\n"
+                                  "O 107 110 look c .\n"
+                                  "R 107 120 0 6 0 0 - .\n";
+
 static const char watch_text[] = "Z 6 6 .\n"
                                  "Z 7 4 .\n"
                                  "W 5 position 7 0 1 a/* .\n"
@@ -91,7 +114,7 @@ static void write_history(char *out, bool complete)
 }
 
 struct texts {
-    char journal[TEXT_MAX], client[TEXT_MAX], watch[TEXT_MAX], mirror[TEXT_MAX];
+    char journal[TEXT_MAX], client[TEXT_MAX], watch[TEXT_MAX], cursor[TEXT_MAX], mirror[TEXT_MAX];
 };
 
 static struct texts clean(void)
@@ -101,6 +124,7 @@ static struct texts clean(void)
     snprintf(t.client, TEXT_MAX, "%s", client_text);
     write_history(t.client, true);
     snprintf(t.watch, TEXT_MAX, "%s", watch_text);
+    snprintf(t.cursor, TEXT_MAX, "%s", cursor_text);
     write_mirror(t.mirror, 0);
     return t;
 }
@@ -108,10 +132,10 @@ static struct texts clean(void)
 static void judge(const struct texts *t, const struct checker_options *options, struct verdict *v)
 {
     struct evidence e;
-    const char *const texts[] = {t->journal, t->client, t->watch, t->mirror};
-    const char *const names[] = {"journal", "client", "watch", "mirror"};
+    const char *const texts[] = {t->journal, t->client, t->watch, t->cursor, t->mirror};
+    const char *const names[] = {"journal", "client", "watch", "cursor", "mirror"};
     evidence_init(&e);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (!evidence_add_text(&e, names[i], texts[i], strlen(texts[i])))
             fail_msg("%s", e.error);
     }
@@ -155,7 +179,7 @@ static void a_clean_history_passes_and_every_property_was_looked_at(void **state
     assert_int_equal(v.increments_applied, 2);
 }
 
-enum { JOURNAL, CLIENT, WATCH };
+enum { JOURNAL, CLIENT, WATCH, CURSOR };
 
 struct violation {
     enum property property;
@@ -236,6 +260,16 @@ static const struct violation violations[] = {
     {PROPERTY_WAITS, CLIENT, "wait a/x 1 2 1", "wait a/x 0 2 1"},
     {PROPERTY_WAITS, CLIENT, "T 10 200 0 0 3 13", "T 10 200 0 0 4 13"},
     {PROPERTY_WAITS, CLIENT, "wait b/y - 10 4", "wait b/y - 10 5"},
+    /* Moved back; passed what nobody had dealt with; moved by who had lost it, or lost to nobody. */
+    {PROPERTY_CURSORS, CURSOR, "R 105 70 0 5", "R 105 70 0 2"},
+    {PROPERTY_CURSORS, CURSOR, "R 107 120 0 6", "R 107 120 0 4"},
+    {PROPERTY_CURSORS, CURSOR, "R 107 120 0 6", "R 107 120 0 9"},
+    {PROPERTY_CURSORS, CURSOR, "R 105 70 0 5", "R 105 70 0 6"},
+    {PROPERTY_CURSORS, CURSOR, "O 103 40 ack c 3 1 .\nR 103 50 0 3 0 0 - .\n", ""},
+    {PROPERTY_CURSORS, CURSOR, "ack c 4 1 .\nR 104 90 32", "ack c 6 1 .\nR 104 90 0"},
+    {PROPERTY_CURSORS, CURSOR, "R 104 90 32", "R 104 90 8"},
+    {PROPERTY_HONEST, CURSOR, "O 105 60 open", "O 105 96 open"}, /* after it had been told */
+    {PROPERTY_RESUMABLE, CURSOR, "E 6 6 105", "E 3 3 102 0 0 2 1 1 1 a/x 1 13 .\nE 6 6 105"},
     {PROPERTY_WAITS, CLIENT, "wait a/x 3 20 13 7", "wait a/x 2 20 13 7"},
     {PROPERTY_WAITS, CLIENT, "wait b/y - 20 12 7", "wait b/y - 20 14 7"},
 };
@@ -247,7 +281,7 @@ static void each_violation_is_caught_and_called_by_its_name(void **state)
         const struct violation *broken = &violations[i];
         struct texts t = clean();
         struct verdict v;
-        char *const texts[] = {t.journal, t.client, t.watch};
+        char *const texts[] = {t.journal, t.client, t.watch, t.cursor};
         replace(texts[broken->where], broken->old, broken->new_text);
         if (broken->new_text[0] == 'O' && broken->property == PROPERTY_SERIAL)
             replace(t.client, "R 1 20", "R 1 55"); /* its end after its beginning */
@@ -288,6 +322,14 @@ static void where_the_server_removes_records_what_was_seen_is_judged(void **stat
     replace(broken.watch, "E 6 6 105 0 0 1 1 2 1 a/x 3 - .\n", "");
     judge(&broken, NULL, &v);
     assert_int_equal(v.findings[PROPERTY_RESUMABLE].violations, 1);
+    broken = clean();
+    replace(broken.watch, "W 5 position", "W 5 oldest");
+    replace(broken.watch, "E 1 1 100 0 0 1 1 1 1 a/x 0 11 .\n", "");
+    judge(&broken, NULL, &v);
+    assert_int_equal(v.findings[PROPERTY_RESUMABLE].violations, 1);
+    replace(broken.journal, "H 7 1 7", "H 7 5 7"); /* whatever there still is */
+    judge(&broken, NULL, &v);
+    assert_int_equal(v.violations, 0);
     broken = t;
     replace(broken.watch, "X 4 7 5 1 5", "X 5 7 5 6 6"); /* 6 is still there */
     judge(&broken, NULL, &v);

@@ -65,6 +65,16 @@ static const char *op_name(enum vigil_change_op op)
     return "unknown";
 }
 
+static bool write_before(struct wire_buffer *out, const vigil_change *change)
+{
+    if (change->before == VIGIL_BEFORE_UNKNOWN)
+        json_write_raw(out, ",\"before_unknown\":true");
+    if (change->before != VIGIL_BEFORE_VALUE)
+        return true;
+    json_write_raw(out, ",\"before\":");
+    return json_write_value(out, (struct bytes){change->before_value, change->before_size});
+}
+
 bool change_line_write_record(struct wire_buffer *out, const vigil_record *record)
 {
     char time_text[CHANGE_LINE_TIME_SIZE];
@@ -82,6 +92,8 @@ bool change_line_write_record(struct wire_buffer *out, const vigil_record *recor
             if (!json_write_value(out, (struct bytes){change->value, change->size}))
                 return false;
         }
+        if (!write_before(out, change))
+            return false;
         json_write_member(out, ",\"prev_seq\":", change->prev_seq);
         json_write_raw(out, ",\"time\":\"");
         wire_write_raw(out, time_text, CHANGE_LINE_TIME_SIZE - 1);

@@ -3,7 +3,9 @@
  *
  *   {"seq":7,"op":"put","key":"a","value":1,"prev_seq":3,"time":"2026-01-31T12:00:00.000001Z"}
  *
- * A delete or expire has no value. A change of a record of n > 1 changes also has
+ * A delete or expire has no value. Of a watch with previous values there is also
+ * "before", the value until then; where it is not known "before_unknown":true; and
+ * neither where the key was not there. A change of a record of n > 1 changes also has
  * "part" and "parts", and the record's last line here "last":true.
  */
 #ifndef VIGIL_CLI_CHANGE_LINE_H

@@ -7,7 +7,7 @@
 enum { OPTION_META };
 
 static const struct option_spec options[] = {
-    {"meta", 0, NULL, "print value, seq, prev_seq and version as one JSON object"},
+    {"meta", 0, NULL, "print value, seq and version as one JSON object"},
 };
 
 static bool parse_i64(const char *text, int64_t *ret)
@@ -34,7 +34,6 @@ static void print_result(struct wire_buffer *out, struct bytes value, const vigi
     json_write_raw(out, "{\"value\":");
     json_write_value(out, value);
     json_write_member(out, ",\"seq\":", result->seq);
-    json_write_member(out, ",\"prev_seq\":", result->prev_seq);
     json_write_member(out, ",\"version\":", result->version);
     json_write_raw(out, "}\n");
 }

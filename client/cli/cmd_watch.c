@@ -35,6 +35,7 @@ enum {
     OPTION_SINCE,
     OPTION_CURSOR,
     OPTION_NAME,
+    OPTION_BEFORE,
     OPTION_COUNT_LINES,
     OPTION_TIMEOUT,
     OPTION_UNTIL_SEQ,
@@ -46,6 +47,7 @@ static const struct option_spec options[] = {
     {"since", 0, "POSITION", "start after N or EPOCH:N, at oldest, or now (default)"},
     {"cursor", 0, "FILE", "start after the position in FILE, and keep the new one there"},
     {"name", 0, "NAME", "go on where the cursor NAME stands at the server, and move it along"},
+    {"before", 0, NULL, "give each change the value that its key had before"},
     {"count", 'n', "N", "end after N lines, or those of the record that has the Nth"},
     {"timeout", 0, "DUR", "end with exit code 4 if it has not ended by then"},
     {"until-seq", 0, "N", "end when everything up to seq N has been shown"},
@@ -65,6 +67,7 @@ struct session {
     uint64_t lines;
     bool has_until_seq;
     uint64_t until_seq;
+    bool before;
     bool bookmarks;
     bool no_reconnect;
     bool finished;
@@ -94,6 +97,7 @@ static int read_options(struct session *s, const char *const *values)
     if (s->name != NULL && values[OPTION_CURSOR] != NULL)
         return cli_usage_error(cli, "a watch has a --cursor FILE or a --name, not both");
     s->has_until_seq = values[OPTION_UNTIL_SEQ] != NULL;
+    s->before = values[OPTION_BEFORE] != NULL;
     s->bookmarks = values[OPTION_BOOKMARKS] != NULL;
     s->no_reconnect = values[OPTION_NO_RECONNECT] != NULL;
     s->deadline_ms = timeout_ms >= 0 ? duration_now_ms() + timeout_ms : -1;
@@ -157,6 +161,7 @@ static int open_watch(struct session *s, const struct arguments *arguments)
         .bookmarks = true,
         .no_reconnect = s->no_reconnect,
         .cursor = s->name,
+        .before = s->before,
     };
 
     int err = cli_connect(cli);
@@ -366,6 +371,8 @@ const struct command command_watch = {
         "A line has seq, op (put, delete, expire), key, value (of a put), prev_seq and time, and\n"
         "of a record of several changes part, parts, and at its last line last. Lines are written\n"
         "when the stream pauses, and at least every 20 ms.\n"
+        "With --before it also has before, the key's value until then. A line without it is of a\n"
+        "key that was not there, or has before_unknown: true, because that value has been compacted.\n"
         "--since 0 is everything, --since N what comes after seq N, and exit code 5 if part of it\n"
         "is gone; --since oldest is whatever there still is.\n"
         "--cursor FILE holds EPOCH:SEQ of what has been written. If the file is there, --since\n"
@@ -380,6 +387,7 @@ const struct command command_watch = {
                 "  vigil watch 'job/*' config/web --since oldest\n"
                 "  vigil watch 'job/*' --cursor jobs.cursor | ./worker\n"
                 "  vigil watch 'job/*' --name billing --since oldest | ./worker\n"
+                "  vigil watch 'job/*' --before | jq -c '[.key, .before, .value]'\n"
                 "  vigil watch 'job/*' --count 1 --timeout 10s | jq .value\n"
                 "  vigil watch --since 0 --until-seq \"$(vigil put done true)\" > all.ndjson\n",
     .options = options,

@@ -64,8 +64,9 @@ static int refuse(struct failure *failure, const char *what)
 
 static bool is_ignored(const char *name)
 {
-    static const char *const names[] = {"seq",  "prev_seq", "time",    "part",    "parts",
-                                        "last", "present",  "created", "version", "as_of"};
+    static const char *const names[] = {"seq",     "prev_seq", "time",    "part",
+                                        "parts",   "last",     "before",  "before_unknown",
+                                        "present", "created",  "version", "as_of"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0)

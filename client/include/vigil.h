@@ -157,7 +157,7 @@ typedef struct vigil_condition {
 
 typedef struct vigil_result {
     uint64_t seq;      /* of the mutation's record; on CONFLICT, where the key changed last, or 0 */
-    uint64_t prev_seq; /* where the key had changed before; 0: none known */
+    uint64_t prev_seq; /* where the key had changed before; 0: none known, or of an incr */
     uint64_t version;  /* changes since the key was created, this one included */
 } vigil_result;
 
@@ -169,7 +169,8 @@ VIGIL_EXPORT int vigil_put(vigil *v, const char *key, const void *value, size_t 
 VIGIL_EXPORT int vigil_delete(vigil *v, const char *key, const vigil_condition *condition,
                               vigil_result *ret_result);
 /* Adds by to the integer at key (absent: 0). The new value, as MessagePack, through ret_value; also
- * as int64_t through ret_integer where it fits (otherwise INT64_MAX). Either may be NULL. */
+ * as int64_t through ret_integer where it fits (otherwise INT64_MAX). Either may be NULL. The
+ * reply does not tell where the key had changed before: ret_result->prev_seq is always 0. */
 VIGIL_EXPORT int vigil_incr(vigil *v, const char *key, int64_t by, int64_t *ret_integer,
                             const void **ret_value, size_t *ret_size, vigil_result *ret_result);
 

@@ -24,6 +24,51 @@ static void check_text(struct wire_buffer *out, const char *expected)
     wire_buffer_clear(out);
 }
 
+static void test_before(void **state)
+{
+    const vigil_change changes[] = {{.op = VIGIL_DELETE,
+                                     .part = 1,
+                                     .key = "a",
+                                     .key_size = 1,
+                                     .prev_seq = 5,
+                                     .before = VIGIL_BEFORE_VALUE,
+                                     .before_value = "\xc0",
+                                     .before_size = 1},
+                                    {.op = VIGIL_DELETE,
+                                     .part = 2,
+                                     .key = "b",
+                                     .key_size = 1,
+                                     .prev_seq = 6,
+                                     .before = VIGIL_BEFORE_UNKNOWN},
+                                    {.op = VIGIL_PUT,
+                                     .part = 3,
+                                     .key = "c",
+                                     .key_size = 1,
+                                     .value = "\x01",
+                                     .size = 1,
+                                     .before = VIGIL_BEFORE_ABSENT}};
+    vigil_change damaged = changes[0];
+    vigil_record record = {.seq = 7, .parts = 3, .count = 3, .changes = changes};
+    struct wire_buffer out;
+
+    (void)state;
+    wire_buffer_init(&out, 4096);
+    assert_true(change_line_write_record(&out, &record));
+    check_text(&out, "{\"seq\":7,\"op\":\"delete\",\"key\":\"a\",\"before\":null,"
+                     "\"prev_seq\":5,\"time\":\"1970-01-01T00:00:00.000000Z\",\"part\":1,"
+                     "\"parts\":3}\n"
+                     "{\"seq\":7,\"op\":\"delete\",\"key\":\"b\",\"before_unknown\":true,"
+                     "\"prev_seq\":6,\"time\":\"1970-01-01T00:00:00.000000Z\",\"part\":2,"
+                     "\"parts\":3}\n"
+                     "{\"seq\":7,\"op\":\"put\",\"key\":\"c\",\"value\":1,"
+                     "\"prev_seq\":0,\"time\":\"1970-01-01T00:00:00.000000Z\",\"part\":3,"
+                     "\"parts\":3,\"last\":true}\n");
+    damaged.before_value = "\xc1";
+    record = (vigil_record){.seq = 7, .parts = 1, .count = 1, .changes = &damaged};
+    assert_false(change_line_write_record(&out, &record));
+    wire_buffer_free(&out);
+}
+
 static void test_record_lines(void **state)
 {
     const vigil_change single = {.op = VIGIL_PUT,
@@ -205,6 +250,8 @@ static void test_load_lines(void **state)
         "{\"op\":\"incr\",\"key\":\"c\",\"by\":2}]}",
         "{\"seq\":7,\"op\":\"expire\",\"key\":\"a\",\"prev_seq\":3,\"time\":\"x\",\"part\":1,"
         "\"parts\":2,\"last\":true}",
+        "{\"key\":\"a\",\"value\":1,\"before\":[2]}",
+        "{\"key\":\"a\",\"value\":1,\"before_unknown\":true}",
     };
     static const struct {
         const char *text;
@@ -286,9 +333,13 @@ static void test_output(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_record_lines),   cmocka_unit_test(test_entry_and_bookmark_lines),
-        cmocka_unit_test(test_times),          cmocka_unit_test(test_conditions),
-        cmocka_unit_test(test_bad_conditions), cmocka_unit_test(test_load_lines),
+        cmocka_unit_test(test_record_lines),
+        cmocka_unit_test(test_before),
+        cmocka_unit_test(test_entry_and_bookmark_lines),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_bad_conditions),
+        cmocka_unit_test(test_load_lines),
         cmocka_unit_test(test_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

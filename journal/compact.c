@@ -1,11 +1,13 @@
 /*
  * compact.c - moving oldest, and removing what lies before it.
  *
- *   trimmed <= oldest <= min(applied + 1, head)
+ *   trimmed <= oldest <= min(applied + 1, head), and <= hold's from
  *
  * A target moves oldest at once; the records before it go in steps, and trimmed
  * tells how far. What retention drops moves both together, once the target's
- * records are gone. Tombstones follow oldest.
+ * records are gone. Tombstones follow oldest. Where somebody is waited for, both
+ * stop before what he has not seen; how much that is, is known exactly when the
+ * records before it are gone, and only then it is held against the hold's limits.
  */
 #define _GNU_SOURCE
 
@@ -19,11 +21,14 @@ struct compaction {
     struct journal *j;
     const struct journal_retention *retention;
     uint64_t now_us;
-    uint64_t limit; /* oldest cannot be moved beyond it */
-    uint32_t left;  /* removals */
+    uint64_t target;           /* at most head */
+    uint64_t limit;            /* oldest cannot be moved beyond it */
+    struct journal_hold *hold; /* NULL: none */
+    uint32_t left;             /* removals */
     bool more;
     bool blocked;
     bool out_of_space; /* stop here, and keep what is done */
+    bool overtaken;    /* likewise: the hold has been passed */
     bool removed_any;
     struct failure *failure;
 };
@@ -40,6 +45,30 @@ static bool retention_drops(const struct compaction *c, MDB_val record)
         return true;
     uint64_t time_us = wire_load_u64((const uint8_t *)record.mv_data + RECORD_AT_TIME);
     return retention->age_us && time_us < c->now_us && c->now_us - time_us > retention->age_us;
+}
+
+/* Whether the hold's limits allow to keep record, the first of those that are waited for. */
+static enum journal_hold_limit hold_exceeded(const struct compaction *c, MDB_val record)
+{
+    const struct journal_hold *hold = c->hold;
+    const struct meta *m = &c->j->next;
+    uint64_t time_us = wire_load_u64((const uint8_t *)record.mv_data + RECORD_AT_TIME);
+    if (hold->records && m->head - m->trimmed + 1 > hold->records)
+        return JOURNAL_HOLD_RECORDS;
+    if (hold->bytes && m->bytes > hold->bytes)
+        return JOURNAL_HOLD_BYTES;
+    if (hold->age_us && time_us < c->now_us && c->now_us - time_us > hold->age_us)
+        return JOURNAL_HOLD_AGE;
+    return JOURNAL_HOLD_NONE;
+}
+
+/* Whether record, the first in the file and waited for, stays. */
+static bool hold_keeps(struct compaction *c, MDB_val record)
+{
+    struct journal_hold *hold = c->hold;
+    hold->exceeded = hold_exceeded(c, record);
+    hold->held = hold->exceeded == JOURNAL_HOLD_NONE;
+    return hold->held;
 }
 
 static int removal_failure(struct compaction *c, int rc)
@@ -69,20 +98,24 @@ static int consider_first(struct compaction *c, MDB_val key, MDB_val record, boo
                    failure_set(c->failure, ERR_CORRUPT, "record %llu is not where it should be",
                                (unsigned long long)m->trimmed);
     bool wanted = m->trimmed < m->oldest;
-    if (!wanted && m->trimmed < m->head && retention_drops(c, record)) {
+    bool is_waited_for = false;
+    if (!wanted && m->trimmed < m->head && (m->trimmed < c->target || retention_drops(c, record))) {
         wanted = m->oldest < c->limit;
         c->blocked = c->blocked || !wanted;
+        is_waited_for = c->hold && m->trimmed >= c->hold->from;
     }
-    if (wanted && c->left == 0)
+    if (wanted && c->left == 0) {
         c->more = true;
-    *ret_remove = wanted && c->left > 0;
+        wanted = false;
+    }
+    *ret_remove = wanted && !(is_waited_for && hold_keeps(c, record));
     return ERR_OK;
 }
 
 static int remove_records(struct compaction *c, MDB_cursor *cursor)
 {
     struct journal *j = c->j;
-    while (!c->out_of_space) {
+    while (!c->out_of_space && !c->overtaken) {
         MDB_val key;
         MDB_val record;
         bool remove = false;
@@ -106,8 +139,37 @@ static int remove_records(struct compaction *c, MDB_cursor *cursor)
         j->meta_due = true;
         c->removed_any = true;
         c->left--;
+        c->overtaken = c->hold && c->hold->exceeded != JOURNAL_HOLD_NONE;
+        c->more = c->more || c->overtaken;
     }
     return ERR_OK;
+}
+
+static void take_hold(struct compaction *c)
+{
+    struct journal_hold *hold = c->retention ? c->retention->hold : NULL;
+    if (!hold)
+        return;
+    hold->held = false;
+    hold->exceeded = JOURNAL_HOLD_NONE;
+    if (hold->from != 0 && hold->from >= c->j->next.oldest)
+        c->hold = hold;
+}
+
+/* Moves oldest to the target, or as far as it may. */
+static void move_oldest(struct compaction *c)
+{
+    struct meta *m = &c->j->next;
+    uint64_t wanted = c->target;
+    if (c->hold && wanted > c->hold->from)
+        wanted = c->hold->from;
+    c->blocked = wanted > c->limit;
+    if (c->blocked)
+        wanted = c->limit;
+    if (wanted > m->oldest) {
+        m->oldest = wanted;
+        c->j->meta_due = true;
+    }
 }
 
 /* Removes the key's row, if that is still the deletion at seq. */
@@ -193,22 +255,17 @@ int journal_batch_compact(struct journal *j, uint64_t target,
     struct compaction c = {.j = j,
                            .retention = retention,
                            .now_us = now_us,
+                           .target = target < m->head ? target : m->head,
                            .limit = m->applied + 1 < m->head ? m->applied + 1 : m->head,
                            .left = records_max,
                            .failure = failure};
     int err = ERR_OK;
+    take_hold(&c);
     /* Removing rearranges the pages under the appender: the next append opens it again. */
     mdb_cursor_close(j->appender);
     j->appender = NULL;
     if (m->head > 0) {
-        uint64_t wanted = target < m->head ? target : m->head;
-        c.blocked = wanted > c.limit;
-        if (c.blocked)
-            wanted = c.limit;
-        if (wanted > m->oldest) {
-            m->oldest = wanted;
-            j->meta_due = true;
-        }
+        move_oldest(&c);
         err = with_cursor(&c, j->environment.journal, remove_records);
         c.left = records_max;
         if (err == ERR_OK)
@@ -216,6 +273,8 @@ int journal_batch_compact(struct journal *j, uint64_t target,
     }
     if (err != ERR_OK)
         return err;
+    if (c.hold && !c.overtaken)
+        c.hold->exceeded = JOURNAL_HOLD_NONE; /* there was no room to remove it */
     *ret_more = c.more;
     *ret_blocked = c.blocked;
     return ERR_OK;

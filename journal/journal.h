@@ -38,12 +38,33 @@ struct journal_options {
     uint64_t epoch;         /* random, for a new directory, or where recovery must take a new one */
 };
 
+enum journal_hold_limit {
+    JOURNAL_HOLD_NONE,
+    JOURNAL_HOLD_RECORDS,
+    JOURNAL_HOLD_BYTES,
+    JOURNAL_HOLD_AGE
+};
+
+/* What somebody has not seen yet stays, unless that is more than the limits allow (0: no limit of
+ * that kind): then the first record of it is removed all the same, and compaction stops there once,
+ * so that the caller can name the next one that waits. */
+struct journal_hold {
+    uint64_t from; /* the first record that has not been seen; 0, or one before oldest: none */
+    uint64_t records;
+    uint64_t bytes;
+    uint64_t age_us;
+    /* What came of it; set by journal_batch_compact. */
+    bool held;                        /* `from` would have been removed */
+    enum journal_hold_limit exceeded; /* it was, because of this limit */
+};
+
 /* What retention keeps at least; 0: no limit of that kind. Of several limits the one that keeps
  * least counts. */
 struct journal_retention {
     uint64_t records;
     uint64_t bytes;
     uint64_t age_us;
+    struct journal_hold *hold; /* NULL: nobody is waited for */
 };
 
 struct journal_status {
@@ -106,8 +127,9 @@ int journal_batch_put_cursor(struct journal *j, struct bytes name, struct bytes 
 /* Moves oldest towards target (0: none) and towards what retention no longer
  * keeps, not past applied and never past head, and removes at most records_max
  * records and as many tombstones from the file. oldest itself moves at once
- * for a target. *ret_more: there is more to remove. *ret_blocked: it would go
- * further if applied were higher (a checkpoint is wanted). */
+ * for a target, up to what retention->hold says. *ret_more: there is more to
+ * remove. *ret_blocked: it would go further if applied were higher (a checkpoint
+ * is wanted). */
 int journal_batch_compact(struct journal *j, uint64_t target,
                           const struct journal_retention *retention, uint64_t now_us,
                           uint32_t records_max, bool *ret_more, bool *ret_blocked,

@@ -170,6 +170,9 @@ static int apply_compact(struct core *core, struct request *q)
         return request_fail(
             q, ERR_POSITION_AHEAD, "cannot compact before %llu: the journal's head is %llu",
             (unsigned long long)body.before, (unsigned long long)core->batch.last_seq);
+    int err = compact_check_hold(core, q, body.before);
+    if (err)
+        return err;
     if (body.before > core->oldest && body.before > core->compact_target)
         core->compact_target = body.before;
     struct reply_compact reply = {.oldest = core->oldest};

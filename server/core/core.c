@@ -202,6 +202,7 @@ void core_figures(const struct core *core, struct core_figures *ret_figures)
         .session_replies = core->sessions.outcomes,
         .session_bytes = core->sessions.bytes,
         .cursors = core->cursors.count,
+        .cursors_overtaken = core->cursors_overtaken,
         .requests = core->requests,
         .mutations = core->mutations,
         .records_published = core->records_published,

@@ -140,6 +140,16 @@ int core_cursor_rows(struct core *core,
                      int (*put)(void *context, struct bytes name, struct bytes row), void *context);
 /* About how many bytes that puts. */
 uint64_t core_cursor_row_bytes(const struct core *core);
+/* The first record that a cursor still waits for; 0: there is none. */
+uint64_t core_cursors_wait_from(const struct core *core);
+/* Before core_set_oldest with the same: tells which cursors lose what they wait for. */
+void core_cursors_overtake(struct core *core, uint64_t oldest,
+                           void (*tell)(void *context, struct bytes name, uint64_t position,
+                                        uint64_t lag),
+                           void *context);
+/* Compaction has come up to the record that core_cursors_wait_from named, and must not pass it: the
+ * target is given up, and whoever asked for it is told. */
+void core_compact_is_held(struct core *core, uint64_t from);
 /* Whether rows of cursors that were there before are all that the batch has to make durable. */
 bool core_batch_only_moves_cursors(const struct core *core);
 
@@ -170,7 +180,7 @@ struct core_figures {
     uint64_t head, oldest, applied;
     uint64_t streams, peers, overlay_keys, overlay_bytes;
     uint64_t sessions, session_replies, session_bytes;
-    uint64_t cursors;
+    uint64_t cursors, cursors_overtaken;
     uint64_t requests, mutations, records_published, stream_messages, bookmarks;
 };
 void core_figures(const struct core *core, struct core_figures *ret_figures);

@@ -10,6 +10,7 @@
  *   session_rows.c the sessions' rows, at checkpoints and at start
  *   cursors.c      cursor_open, cursor_move, cursor_delete, cursor_list
  *   cursor_rows.c  the cursors' rows, with a batch and at start
+ *   cursor_hold.c  what compaction leaves for them
  *   mutate.c       put, delete, incr
  *   transaction.c  txn
  *   read.c         get, get_many
@@ -172,6 +173,7 @@ struct core {
     uint64_t time_us;  /* of the newest record */
     uint64_t now_ms;   /* the latest that anyone has told */
     uint64_t compact_target;
+    uint64_t compact_held_from; /* where the last one had to stop before a cursor; 0: it did not */
     bool checkpoint_wanted;
 
     struct hash_seed seed;
@@ -193,6 +195,7 @@ struct core {
     void (*on_status)(void *context, struct wire_buffer *map);
     void *status_context;
     uint64_t requests, mutations, records_published, stream_messages, bookmarks_sent;
+    uint64_t cursors_overtaken;
 };
 
 /* ---- batch.c ---- */
@@ -283,6 +286,11 @@ static inline bool exactly_once_applies(const struct request *q)
 int exactly_once_apply(struct core *core, struct request *q, bool abort_it, uint16_t *ret_status);
 /* At start: what a record tells about the session that it was made in. */
 int exactly_once_restore(struct core *core, const struct record_header *h, const uint8_t *record);
+
+/* ---- cursor_hold.c ---- */
+
+/* ERR_CONFLICT: compaction has stopped before a cursor, and this request wants it to go further. */
+int compact_check_hold(struct core *core, struct request *q, uint64_t before);
 
 /* ---- publish.c, bookmark.c ---- */
 void publisher_init(struct core *core);

@@ -140,14 +140,29 @@ static void take_slice_back(struct turn *t)
     (void)core_checkpoint_slice(t->core, 0, put_row, NULL, &applied);
 }
 
+static bool waits_for_cursors(const struct turn *t)
+{
+    return t->hold.records != 0 || t->hold.bytes != 0 || t->hold.age_us != 0;
+}
+
 static int compact(struct turn *t, bool alone, bool *ret_more, bool *ret_blocked,
                    struct failure *failure)
 {
+    t->hold.from = waits_for_cursors(t) ? core_cursors_wait_from(t->core) : 0;
+    t->hold.held = false;
+    t->hold.exceeded = JOURNAL_HOLD_NONE;
+    t->retention.hold = &t->hold;
     uint64_t records = 2 * core_batch_record_count(t->core);
     uint32_t least = alone ? COMPACT_RECORDS_ALONE : COMPACT_RECORDS_MIN;
     return journal_batch_compact(t->journal, core_compact_target(t->core), &t->retention,
                                  clock_wall_us(), records > least ? (uint32_t)records : least,
                                  ret_more, ret_blocked, failure);
+}
+
+/* Whether the passing of time alone can make compaction go on. */
+static bool records_age(const struct turn *t)
+{
+    return t->retention.age_us != 0 || (t->held && t->hold.age_us != 0);
 }
 
 static bool compact_due(const struct turn *t, bool alone)
@@ -162,7 +177,44 @@ static bool compact_due(const struct turn *t, bool alone)
         return since_us >= COMPACT_EVERY_US;
     if (t->mutated_us > t->compact_checked_us)
         return t->now_us - t->mutated_us >= COMPACT_QUIET_US;
-    return keep->age_us != 0 && since_us >= COMPACT_IDLE_US;
+    return records_age(t) && since_us >= COMPACT_IDLE_US;
+}
+
+/* ---- what cursors lose ---- */
+
+static const char *hold_option(enum journal_hold_limit limit)
+{
+    switch (limit) {
+    case JOURNAL_HOLD_RECORDS:
+        return "beyond --cursor-hold-records";
+    case JOURNAL_HOLD_BYTES:
+        return "beyond --cursor-hold-bytes";
+    case JOURNAL_HOLD_AGE:
+        return "beyond --cursor-hold-age";
+    case JOURNAL_HOLD_NONE:
+        break;
+    }
+    return "cursors are not waited for";
+}
+
+static void log_overtaken(void *context, struct bytes name, uint64_t position, uint64_t lag)
+{
+    const struct turn *t = context;
+    log_warn("compaction has overtaken cursor %.*s at %llu, which lags %llu records behind (%s): "
+             "its watcher will miss some, and is told so",
+             (int)name.size, (const char *)name.data, (unsigned long long)position,
+             (unsigned long long)lag, hold_option(t->hold.exceeded));
+}
+
+/* After a step of compaction that is committed. */
+static void note_compacted(struct turn *t, bool more, bool blocked)
+{
+    t->compact_more = more;
+    t->compact_blocked = blocked;
+    t->compact_checked_us = t->now_us;
+    t->held = t->hold.held;
+    if (t->held && core_compact_target(t->core) > t->hold.from)
+        core_compact_is_held(t->core, t->hold.from);
 }
 
 /* After a commit: what moved, and what it means for the next ones. */
@@ -172,8 +224,10 @@ static void note_committed(struct turn *t, uint64_t started_us, size_t records)
     struct core_figures figures;
     journal_status(t->journal, &status);
     core_figures(t->core, &figures);
-    if (status.oldest != figures.oldest)
+    if (status.oldest != figures.oldest) {
+        core_cursors_overtake(t->core, status.oldest, log_overtaken, t);
         core_set_oldest(t->core, status.oldest);
+    }
     if (status.applied != t->applied && t->compact_blocked) {
         t->compact_blocked = false;
         t->compact_more = true;
@@ -224,9 +278,11 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
     uint64_t one_row = (steps & COMMIT_SLICE) ? row_bytes(t) : 0;
     uint32_t rows = (steps & COMMIT_SLICE) ? slice_rows(t, alone, one_row) : 0;
     uint32_t sessions = sessions_max(t, steps, alone);
+    uint64_t cursor_bytes = core_cursor_row_bytes(t->core);
     uint64_t bytes = core_batch_record_bytes(t->core) + rows * one_row +
-                     core_session_row_bytes(t->core, sessions) + core_cursor_row_bytes(t->core);
-    bool compacts = (steps & COMMIT_COMPACT) != 0 && compact_due(t, alone);
+                     core_session_row_bytes(t->core, sessions) + cursor_bytes;
+    bool compacts =
+        (steps & COMMIT_COMPACT) != 0 && (compact_due(t, alone) || (t->held && cursor_bytes > 0));
     bool more = t->compact_more;
     bool blocked = t->compact_blocked;
 
@@ -251,11 +307,8 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
         note_failed(t, err, failure);
         return err;
     }
-    if (compacts) {
-        t->compact_more = more;
-        t->compact_blocked = blocked;
-        t->compact_checked_us = t->now_us;
-    }
+    if (compacts)
+        note_compacted(t, more, blocked);
     note_committed(t, started_us, records);
     return ERR_OK;
 }
@@ -315,7 +368,7 @@ uint32_t commit_background_wait_ms(const struct turn *t, uint64_t now_us)
         return (t->no_space ? NO_SPACE_RETRY_US : BACKGROUND_QUIET_US) / 1000;
     if (t->mutated_us > t->compact_checked_us)
         return COMPACT_QUIET_US / 1000;
-    if (t->retention.age_us != 0 || t->compact_blocked)
+    if (records_age(t) || t->compact_blocked)
         return COMPACT_IDLE_US / 1000;
     return UINT32_MAX;
 }

@@ -23,6 +23,7 @@ struct config {
     enum journal_durability durability;
     uint64_t sync_interval_ms; /* process mode */
     struct journal_retention retention;
+    struct journal_hold cursor_hold; /* its limits */
     struct core_limits limits;
     uint32_t stream_queue;
     enum log_level log_level;

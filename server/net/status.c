@@ -95,6 +95,7 @@ static void add_core(struct map_writer *m, const struct server *s)
     add_integer(m, "session_replies", figures.session_replies);
     add_integer(m, "session_bytes", figures.session_bytes);
     add_integer(m, "cursors", figures.cursors);
+    add_integer(m, "cursors_overtaken", figures.cursors_overtaken);
     add_integer(m, "overlay_keys", figures.overlay_keys);
     add_integer(m, "overlay_bytes", figures.overlay_bytes);
     add_integer(m, "checkpoint_pending", core_checkpoint_pending(s->core));

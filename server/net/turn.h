@@ -42,6 +42,8 @@ struct turn {
     void *requests; /* ROUTER */
     void *streams;  /* XPUB */
     struct journal_retention retention;
+    struct journal_hold hold;  /* its limits, all 0: cursors are not waited for */
+    bool held;                 /* the last compaction step stopped before a cursor */
     uint64_t checkpoint_bytes; /* the sizes at which the core starts one */
 
     struct routed *batch; /* LIMIT_BATCH_REQUESTS of them, batch_count open */

@@ -225,6 +225,15 @@ static int call_timed_out(struct vigil *v, int timeout_ms)
     return connection_fail(v, ERR_TIMEOUT, "no answer within the time given");
 }
 
+int replay_call_explain(struct vigil *v, const struct replay_call *call)
+{
+    struct reply_error e;
+    struct wire_reader body = call->body;
+    if (reply_error_read(&body, &e) && e.text.size > 0)
+        return connection_fail(v, call->error, "%.*s", (int)e.text.size, (const char *)e.text.data);
+    return connection_fail(v, call->error, NULL);
+}
+
 int replay_call_wait(struct vigil *v, struct replay_call *call, int timeout_ms)
 {
     int64_t deadline = deadline_after(timeout_ms);
@@ -244,13 +253,6 @@ int replay_call_wait(struct vigil *v, struct replay_call *call, int timeout_ms)
         }
         connection_step(v);
     }
-    if (call->error && call->error != ERR_DISCONNECTED) {
-        struct reply_error e;
-        struct wire_reader body = call->body;
-        if (reply_error_read(&body, &e) && e.text.size > 0)
-            return connection_fail(v, call->error, "%.*s", (int)e.text.size,
-                                   (const char *)e.text.data);
-        return connection_fail(v, call->error, NULL);
-    }
-    return call->error;
+    return call->error && call->error != ERR_DISCONNECTED ? replay_call_explain(v, call)
+                                                          : call->error;
 }

@@ -58,6 +58,9 @@ void replay_call_more(struct vigil *v, uint8_t op, uint8_t flags, size_t *place)
 int replay_call_end(struct vigil *v, struct replay_call *call, size_t place);
 /* Back to IDLE, whatever it was. */
 void replay_call_reset(struct vigil *v, struct replay_call *call);
+/* What the server says of the error of a call that has arrived, as the connection's failure.
+ * Returns the error. */
+int replay_call_explain(struct vigil *v, const struct replay_call *call);
 /* Sends nothing; blocks until the call has arrived, and returns its status. timeout_ms as
  * request_timeout_ms: silence for that long is DISCONNECTED, with less it may be TIMEOUT. */
 int replay_call_wait(struct vigil *v, struct replay_call *call, int timeout_ms);

@@ -148,6 +148,8 @@ static void take_replay(struct vigil_watch *w)
     int err = call->error;
     if (err == ERR_OK && (call->header.op != OP_REPLAY || !reply_replay_read(&reader, &body)))
         err = ERR_CORRUPT;
+    if (call->error == ERR_CORRUPT)
+        replay_call_explain(v, call); /* which record it is, for the watch's end */
     if (err) {
         watch_rule_replay_failed(&w->rule, v->now_ms, err,
                                  err == ERR_DISCONNECTED ? NULL : &opened);

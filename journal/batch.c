@@ -25,6 +25,7 @@ static void forget(struct journal *j)
     j->appender = NULL; /* LMDB ends a write transaction's cursors with it */
     j->batch_error = ERR_OK;
     j->meta_due = false;
+    j->tally_due = false;
 }
 
 int journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failure)
@@ -49,7 +50,19 @@ int journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failu
     }
     j->txn = txn;
     j->next = j->meta;
+    j->next_tally = j->tally;
+    j->rows_proof = (struct proof){.database = "state"};
     return ERR_OK;
+}
+
+/* LMDB would spread the damage of a page that it changes. */
+static int check_end(struct journal *j, struct bytes seq_key, struct failure *failure)
+{
+    struct proof p = {.database = "journal"};
+    if (proof_find(&p, &j->environment, j->txn, seq_key, NULL))
+        return ERR_OK;
+    return failure_set(failure, ERR_CORRUPT, "nothing can be appended to the journal in %s: %s",
+                       j->directory, p.why);
 }
 
 int journal_batch_append(struct journal *j, struct bytes record, struct failure *failure)
@@ -66,6 +79,11 @@ int journal_batch_append(struct journal *j, struct bytes record, struct failure 
         return j->batch_error = err;
     uint8_t seq_key[SEQ_KEY_SIZE];
     seq_key_store(seq_key, seq);
+    if (!j->appender) {
+        err = check_end(j, (struct bytes){seq_key, sizeof seq_key}, failure);
+        if (err != ERR_OK)
+            return j->batch_error = err;
+    }
     MDB_val key = {sizeof seq_key, seq_key};
     MDB_val value = lmdb_value(record);
     int rc = j->appender ? 0 : mdb_cursor_open(j->txn, j->environment.journal, &j->appender);
@@ -112,6 +130,8 @@ int journal_batch_commit(struct journal *j, struct failure *failure)
     }
     bool meta_due = j->meta_due || j->next.head - j->meta_head >= META_RECORDS_MAX;
     int rc = meta_due ? environment_meta_put(&j->environment, j->txn, &j->next) : 0;
+    if (rc == 0 && j->tally_due)
+        rc = tally_put(&j->environment, j->txn, &j->next_tally);
     if (rc != 0) {
         int err = environment_failure(failure, rc, "write the meta row of", j->directory);
         journal_batch_abort(j);
@@ -123,6 +143,7 @@ int journal_batch_commit(struct journal *j, struct failure *failure)
     if (rc != 0)
         return commit_failed(j, rc, failure);
     j->meta = j->next;
+    j->tally = j->next_tally;
     if (meta_due)
         j->meta_head = j->meta.head;
     return ERR_OK;

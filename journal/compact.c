@@ -190,6 +190,12 @@ static int remove_row(struct compaction *c, struct bytes key, uint64_t seq)
                                             key_text(key, text, sizeof text));
     if (!row.deleted || row.modified != seq)
         return ERR_OK;
+    if (!proof_find(&j->rows_proof, &j->environment, j->txn, key, NULL))
+        return j->batch_error =
+                   failure_set(c->failure, ERR_CORRUPT, "the row of key %s cannot be removed: %s",
+                               key_text(key, text, sizeof text), j->rows_proof.why);
+    tally_remove(&j->next_tally, key, stored_bytes(stored));
+    j->tally_due = true;
     rc = mdb_del(j->txn, j->environment.state, &row_key, NULL);
     return rc ? removal_failure(c, rc) : ERR_OK;
 }
@@ -230,10 +236,17 @@ static int remove_tombstones(struct compaction *c, MDB_cursor *cursor)
     return ERR_OK;
 }
 
-static int with_cursor(struct compaction *c, MDB_dbi database,
+static int with_cursor(struct compaction *c, const char *name, MDB_dbi database,
                        int (*work)(struct compaction *c, MDB_cursor *cursor))
 {
     MDB_cursor *cursor = NULL;
+    struct proof p = {.database = name};
+    /* LMDB would spread the damage of a page that it changes. */
+    if (!proof_find(&p, &c->j->environment, c->j->txn, (struct bytes){(const uint8_t *)"", 0},
+                    NULL))
+        return c->j->batch_error =
+                   failure_set(c->failure, ERR_CORRUPT, "cannot remove old records from %s: %s",
+                               c->j->directory, p.why);
     int rc = mdb_cursor_open(c->j->txn, database, &cursor);
     if (rc != 0)
         return removal_failure(c, rc);
@@ -266,10 +279,10 @@ int journal_batch_compact(struct journal *j, uint64_t target,
     j->appender = NULL;
     if (m->head > 0) {
         move_oldest(&c);
-        err = with_cursor(&c, j->environment.journal, remove_records);
+        err = with_cursor(&c, "journal", j->environment.journal, remove_records);
         c.left = records_max;
         if (err == ERR_OK)
-            err = with_cursor(&c, j->environment.tombstones, remove_tombstones);
+            err = with_cursor(&c, "tombstones", j->environment.tombstones, remove_tombstones);
     }
     if (err != ERR_OK)
         return err;

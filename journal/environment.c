@@ -79,8 +79,9 @@ int environment_error(int rc)
 
 int environment_failure(struct failure *failure, int rc, const char *what, const char *path)
 {
-    return failure_set(failure, environment_error(rc), "cannot %s %s: %s", what, path,
-                       mdb_strerror(rc));
+    int err = environment_error(rc);
+    return failure_set(failure, err, "cannot %s %s: %s%s", what, path, mdb_strerror(rc),
+                       err == ERR_CORRUPT ? " (it is damaged: see vigil verify)" : "");
 }
 
 static int open_once(MDB_env **ret_env, const char *path, unsigned flags, uint64_t map_size)
@@ -138,6 +139,7 @@ int environment_open(struct environment *e, const char *path, unsigned flags, ui
         return err;
     }
     opened.page_size = stat.ms_psize;
+    (void)pages_map(env, &opened.map, &opened.map_size);
     *e = opened;
     return ERR_OK;
 }
@@ -283,6 +285,7 @@ out:
 int environment_create(struct environment *e, const char *directory, const struct meta *m,
                        struct failure *failure)
 {
+    const struct tally no_rows = {0};
     MDB_txn *txn = NULL;
     int rc = mdb_txn_begin(e->lmdb, NULL, 0, &txn);
     if (rc == 0)
@@ -291,6 +294,8 @@ int environment_create(struct environment *e, const char *directory, const struc
         rc = open_contents(e, txn, MDB_CREATE);
     if (rc == 0)
         rc = environment_meta_put(e, txn, m);
+    if (rc == 0)
+        rc = tally_put(e, txn, &no_rows);
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
         txn = NULL;

@@ -13,6 +13,10 @@
  *   space.c        room in the data file, allocated before it is needed
  *   batch.c        begin, append, set_applied, commit, abort
  *   rows.c         state rows and tombstones; the writer's view
+ *   tally.c        how many rows, and a sum over them
+ *   pages.c        LMDB's pages, checked; page_walk.c: all of them (pages.h)
+ *   soundness.c    what a start and each reader look at
+ *   proof.c        what LMDB says is not there, proven (proof.h)
  *   kept.c         rows of sessions and of named cursors
  *   compact.c      moving oldest, removing records and tombstones
  *   reader.c       views of other threads
@@ -27,6 +31,7 @@
 #include <pthread.h>
 
 #include "journal/journal.h"
+#include "journal/proof.h"
 #include "protocol/limits.h"
 
 enum {
@@ -37,6 +42,7 @@ enum {
     META_SIZE = 116,
     ROW_HEADER_SIZE = 32,
     ROW_FORMAT = 1,
+    ROW_MODIFIED_AT = 16,
     KEPT_HEADER_SIZE = 8,
     KEPT_FORMAT = 1,
     META_RECORDS_MAX = 65536, /* records after which the meta row is written anew at the latest */
@@ -122,6 +128,8 @@ struct environment {
     bool has_sessions; /* journals made before there were any have no database for them */
     bool has_cursors;
     uint32_t page_size;
+    const uint8_t *map; /* NULL: it is not known where LMDB has mapped the file */
+    size_t map_size;
 };
 
 /* LMDB's code, or an errno, as one of ours. */
@@ -151,6 +159,12 @@ int environment_meta_get(const struct environment *e, MDB_txn *txn, const char *
                          struct meta *ret_meta, struct failure *failure);
 /* Returns LMDB's code. */
 int environment_meta_put(const struct environment *e, MDB_txn *txn, const struct meta *m);
+/* The records trimmed..head are as many as the tree is said to have: none is cut off at its end. */
+int environment_check_head(const struct environment *e, MDB_txn *txn, const struct meta *m,
+                           uint64_t head, struct failure *failure);
+/* Before anything is written to it: the file's own books, the newest records, the state's size. */
+int environment_check_start(const struct environment *e, MDB_txn *txn, const struct meta *m,
+                            const char *directory, struct failure *failure);
 /* Seq of the last record, 0 if there is none. Returns LMDB's code. */
 int environment_last_seq(const struct environment *e, MDB_txn *txn, uint64_t *ret_seq);
 /* Bytes of the data file that are in use. */
@@ -168,6 +182,21 @@ static inline struct bytes stored_bytes(MDB_val v)
     return (struct bytes){v.mv_data, v.mv_size};
 }
 
+/* ---- tally.c ---- */
+
+struct tally {
+    uint64_t rows;
+    uint64_t sum;
+};
+
+void tally_add(struct tally *t, struct bytes key, struct bytes stored);
+void tally_remove(struct tally *t, struct bytes key, struct bytes stored);
+/* ERR_NOT_FOUND: the journal is from before there was one. ERR_CORRUPT. */
+int tally_get(const struct environment *e, MDB_txn *txn, struct tally *ret_tally);
+/* These return LMDB's code. */
+int tally_put(const struct environment *e, MDB_txn *txn, const struct tally *t);
+int tally_count(const struct environment *e, MDB_txn *txn, struct tally *ret_tally);
+
 /* ---- rows.c ---- */
 
 /* ERR_OK or ERR_CORRUPT: the CRC over key and row, and the layout. */
@@ -175,9 +204,9 @@ int row_decode(struct bytes key, struct bytes stored, struct state_row *ret_row)
 void row_header_encode(struct bytes key, const struct state_row *row, uint8_t out[ROW_HEADER_SIZE]);
 /* Writes "key" as far as it can be printed; for messages. */
 const char *key_text(struct bytes key, char *out, size_t size);
-/* Puts row and, where it is deleted, its tombstone. Returns LMDB's code. */
+/* Puts row and, where it is deleted, its tombstone, and adds it to tally. Returns LMDB's code. */
 int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
-            const struct state_row *row);
+            const struct state_row *row, struct tally *tally);
 /* seq and key of a tombstone. False: malformed. */
 bool tombstone_decode(struct bytes stored_key, uint64_t *ret_seq, struct bytes *ret_key);
 size_t tombstone_encode(uint64_t seq, struct bytes key, uint8_t out[TOMBSTONE_KEY_SIZE_MAX]);
@@ -246,18 +275,23 @@ struct journal {
 
     struct meta meta;   /* as committed, but head and bytes are those of the last record */
     uint64_t meta_head; /* head in the stored meta row */
+    struct tally tally; /* as committed */
 
     /* The open batch. */
     MDB_txn *txn;
     MDB_cursor *appender;
     struct meta next; /* what meta becomes at commit */
     bool meta_due;    /* the row has to be written */
-    int batch_error;  /* the transaction is dead: commit gives this */
+    struct tally next_tally;
+    bool tally_due;
+    struct proof rows_proof; /* of the state as it was before the batch */
+    int batch_error;         /* the transaction is dead: commit gives this */
     uint64_t batches;
 
     /* The writer's view. */
     MDB_txn *view;
     bool view_open;
+    struct proof view_proof;
 
     /* Closing and reopening takes the gate for writing, everything that other threads do
      * takes it for reading. readers_lock guards the list alone. */

@@ -96,6 +96,8 @@ int journal_open(const struct journal_options *options, struct journal **ret_jou
 /* Syncs, marks the stop as clean, unlocks. Takes NULL. */
 void journal_close(struct journal *j); /* readers are closed before */
 void journal_status(const struct journal *j, struct journal_status *ret_status);
+/* The address is in the file's map. Async-signal-safe, from any thread. */
+bool journal_maps(const struct journal *j, const void *address);
 
 /* ---- state lookups of the writer thread ---- */
 

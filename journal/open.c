@@ -101,6 +101,42 @@ static int open_and_load(struct journal *j, struct meta *ret_meta, struct failur
     return environment_load(&j->environment, j->directory, ret_meta, failure);
 }
 
+/* The rows' tally; a journal from before there was one gets it. */
+static int load_tally(struct journal *j, struct failure *failure)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(j->environment.lmdb, NULL, 0, &txn);
+    if (rc != 0)
+        return environment_failure(failure, rc, "read the state in", j->directory);
+    int err = tally_get(&j->environment, txn, &j->tally);
+    if (err == ERR_NOT_FOUND) {
+        err = ERR_OK;
+        rc = tally_count(&j->environment, txn, &j->tally);
+        if (rc == 0)
+            rc = tally_put(&j->environment, txn, &j->tally);
+        if (rc == 0) {
+            rc = mdb_txn_commit(txn);
+            txn = NULL;
+        }
+    }
+    mdb_txn_abort(txn);
+    if (rc != 0)
+        return environment_failure(failure, rc, "count the rows in", j->directory);
+    return err ? failure_set(failure, err, "the tally of the rows in %s is damaged", j->directory)
+               : ERR_OK;
+}
+
+static int check_start(struct journal *j, const struct meta *m, struct failure *failure)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return environment_failure(failure, rc, "read", j->directory);
+    int err = environment_check_start(&j->environment, txn, m, j->directory, failure);
+    mdb_txn_abort(txn);
+    return err;
+}
+
 static int load(struct journal *j, uint64_t epoch, struct failure *failure)
 {
     struct meta m;
@@ -112,6 +148,10 @@ static int load(struct journal *j, uint64_t epoch, struct failure *failure)
         if (err == ERR_OK)
             err = open_and_load(j, &m, failure);
     }
+    if (err == ERR_OK)
+        err = check_start(j, &m, failure);
+    if (err == ERR_OK)
+        err = load_tally(j, failure);
     if (err == ERR_OK)
         err = environment_add_missing(&j->environment, j->directory, failure);
     if (err == ERR_OK)

@@ -25,13 +25,16 @@ struct journal_reader {
     MDB_cursor *cursors;
     struct journal_view view;
     bool open;
+    bool has_failed;      /* the transaction is not to be used for another view */
     bool seek_due;        /* records does not stand before next_seq */
     bool records_renewed; /* the cursors belong to this view */
     bool rows_renewed;
     bool sessions_renewed;
     bool cursors_renewed;
     uint64_t next_seq; /* 0: no seek yet */
-    bool row_waits;    /* rows stands at a row that was not handed out yet */
+    struct proof rows_proof;
+    bool rows_ended;
+    bool row_waits; /* rows stands at a row that was not handed out yet */
     size_t prefix_size;
     uint8_t prefix[LIMIT_KEY_SIZE];
 };
@@ -90,8 +93,12 @@ void journal_reader_close(struct journal_reader *r)
     free(r);
 }
 
-static int read_failure(const struct journal_reader *r, int rc, struct failure *failure)
+static int read_failure(struct journal_reader *r, int rc, struct failure *failure)
 {
+    /* A transaction that has met a damaged page gives this from then on. */
+    if (rc == MDB_BAD_TXN)
+        rc = MDB_CORRUPTED;
+    r->has_failed = true;
     return environment_failure(failure, rc, "read the journal in", r->journal->directory);
 }
 
@@ -109,12 +116,12 @@ static int load_view(struct journal_reader *r, struct failure *failure)
         rc = environment_last_seq(&j->environment, r->txn, &head);
         if (rc != 0)
             err = read_failure(r, rc, failure);
-        else if (head < m.head)
-            err = failure_set(failure, ERR_CORRUPT, "record %llu is missing",
-                              (unsigned long long)m.head);
+        else
+            err = environment_check_head(&j->environment, r->txn, &m, head, failure);
     }
     if (err != ERR_OK) {
-        mdb_txn_reset(r->txn);
+        reader_detach(r);
+        r->has_failed = false;
         return err;
     }
     r->view = (struct journal_view){
@@ -152,7 +159,11 @@ void journal_reader_end(struct journal_reader *r)
     if (!r->open)
         return;
     r->open = false;
-    mdb_txn_reset(r->txn);
+    if (r->has_failed)
+        reader_detach(r);
+    else
+        mdb_txn_reset(r->txn);
+    r->has_failed = false;
     pthread_rwlock_unlock(&r->journal->gate);
 }
 
@@ -200,6 +211,13 @@ static int check_compacted(const struct journal_reader *r, uint64_t seq, struct 
                        (unsigned long long)seq, (unsigned long long)r->view.oldest);
 }
 
+static int record_failure(struct journal_reader *r, uint64_t seq, int rc, struct failure *failure)
+{
+    struct failure reason = {0};
+    int err = read_failure(r, rc, &reason);
+    return failure_set(failure, err, "record %llu: %.400s", (unsigned long long)seq, reason.text);
+}
+
 int journal_reader_get(struct journal_reader *r, uint64_t seq, struct bytes *ret_record,
                        struct failure *failure)
 {
@@ -217,7 +235,7 @@ int journal_reader_get(struct journal_reader *r, uint64_t seq, struct bytes *ret
     MDB_val record;
     int rc = mdb_get(r->txn, r->journal->environment.journal, &key, &record);
     if (rc != 0)
-        return rc == MDB_NOTFOUND ? missing(seq, failure) : read_failure(r, rc, failure);
+        return rc == MDB_NOTFOUND ? missing(seq, failure) : record_failure(r, seq, rc, failure);
     err = check_record(seq, record, failure);
     if (err == ERR_OK)
         *ret_record = stored_bytes(record);
@@ -254,7 +272,7 @@ int journal_reader_next(struct journal_reader *r, uint64_t *ret_seq, struct byte
     int rc = mdb_cursor_get(r->records, &key, &record, r->seek_due ? MDB_SET_KEY : MDB_NEXT);
     r->seek_due = true; /* unless this one is whole */
     if (rc != 0)
-        return rc == MDB_NOTFOUND ? missing(seq, failure) : read_failure(r, rc, failure);
+        return rc == MDB_NOTFOUND ? missing(seq, failure) : record_failure(r, seq, rc, failure);
     if (key.mv_size != SEQ_KEY_SIZE || seq_key_load(key.mv_data) != seq)
         return missing(seq, failure);
     int err = check_record(seq, record, failure);
@@ -265,6 +283,11 @@ int journal_reader_next(struct journal_reader *r, uint64_t *ret_seq, struct byte
     *ret_seq = seq;
     *ret_record = stored_bytes(record);
     return ERR_OK;
+}
+
+static int unproven(const struct journal_reader *r, struct failure *failure)
+{
+    return failure_set(failure, ERR_CORRUPT, "the state is damaged: %s", r->rows_proof.why);
 }
 
 int journal_reader_rows(struct journal_reader *r, struct bytes prefix, struct bytes after,
@@ -288,6 +311,10 @@ int journal_reader_rows(struct journal_reader *r, struct bytes prefix, struct by
         rc = mdb_cursor_get(r->rows, &key, &stored, MDB_NEXT);
     if (rc != 0 && rc != MDB_NOTFOUND)
         return read_failure(r, rc, failure);
+    r->rows_proof = (struct proof){.database = "state"};
+    if (!proof_scan(&r->rows_proof, &r->journal->environment, r->txn, from, beyond))
+        return unproven(r, failure);
+    r->rows_ended = false;
     r->row_waits = rc == 0;
     r->prefix_size = prefix.size;
     if (prefix.size)
@@ -305,9 +332,13 @@ int journal_reader_next_row(struct journal_reader *r, struct bytes *ret_key,
     int rc = r->row_waits ? mdb_cursor_get(r->rows, &key, &stored, MDB_GET_CURRENT) : MDB_NOTFOUND;
     if (rc != 0 && rc != MDB_NOTFOUND)
         return read_failure(r, rc, failure);
+    struct bytes proven = rc == 0 ? stored_bytes(key) : (struct bytes){NULL, 0};
+    if (!r->rows_ended && !proof_next(&r->rows_proof, &r->journal->environment, proven))
+        return unproven(r, failure);
     if (rc == MDB_NOTFOUND || key.mv_size < r->prefix_size ||
         memcmp(key.mv_data, r->prefix, r->prefix_size) != 0) {
         r->row_waits = false;
+        r->rows_ended = true;
         return failure_set(failure, ERR_NOT_FOUND, "no further row");
     }
     struct state_row row;
@@ -340,9 +371,12 @@ int journal_reader_session(struct journal_reader *r, uint64_t first, uint64_t *r
     rc = mdb_cursor_get(r->sessions, &key, &stored, MDB_SET_RANGE);
     if (rc == MDB_NOTFOUND)
         return failure_set(failure, ERR_NOT_FOUND, "no further session");
-    if (rc != 0)
-        return read_failure(r, rc, failure);
-    uint64_t session = key.mv_size == SEQ_KEY_SIZE ? seq_key_load(key.mv_data) : UINT64_MAX;
+    uint64_t session =
+        rc == 0 && key.mv_size == SEQ_KEY_SIZE ? seq_key_load(key.mv_data) : UINT64_MAX;
+    if (rc != 0 || session < first) {
+        *ret_session = UINT64_MAX; /* there is no way to those behind it */
+        return read_failure(r, rc ? rc : MDB_CORRUPTED, failure);
+    }
     struct bytes row;
     int err = session_decode(stored_bytes(key), stored_bytes(stored), &session, &row);
     *ret_session = session;
@@ -368,8 +402,12 @@ int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct b
         rc = mdb_cursor_get(r->cursors, &key, &stored, MDB_NEXT);
     if (rc == MDB_NOTFOUND)
         return failure_set(failure, ERR_NOT_FOUND, "no further cursor");
-    if (rc != 0)
-        return read_failure(r, rc, failure);
+    if (rc != 0 || bytes_compare(stored_bytes(key), after) <= 0) {
+        /* There is no way to those behind it. */
+        struct failure reason = {0};
+        read_failure(r, rc ? rc : MDB_CORRUPTED, &reason);
+        return failure_set(failure, ERR_IO, "%s", reason.text);
+    }
     struct bytes name = stored_bytes(key);
     char text[LIMIT_CURSOR_NAME + 1];
     *ret_name = name;

@@ -32,6 +32,7 @@ struct copy {
     uint64_t entries; /* in this transaction */
     uint64_t bytes;
     struct meta meta;
+    struct tally tally;
     const char *directory;
     struct failure *failure;
 };
@@ -87,7 +88,7 @@ static int copy_rows(struct copy *c, MDB_cursor *cursor)
     while ((rc = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT)) == 0) {
         if (row_decode(stored_bytes(key), stored_bytes(stored), &row) != ERR_OK)
             return MDB_CORRUPTED;
-        rc = row_put(&c->to, c->txn, stored_bytes(key), &row);
+        rc = row_put(&c->to, c->txn, stored_bytes(key), &row, &c->tally);
         if (rc == 0)
             rc = pace(c, stored.mv_size);
         if (rc != 0)
@@ -141,6 +142,8 @@ static int copy_all(struct copy *c)
         rc = with_cursor(c, c->from->cursors, copy_cursors);
     if (rc == 0)
         rc = environment_meta_put(&c->to, c->txn, &c->meta);
+    if (rc == 0)
+        rc = tally_put(&c->to, c->txn, &c->tally);
     if (rc == 0) {
         rc = mdb_txn_commit(c->txn);
         c->txn = NULL;

@@ -38,6 +38,7 @@ struct restore {
     struct environment e;
     MDB_txn *txn;
     uint64_t bytes; /* in this transaction */
+    struct tally tally;
     struct meta meta;
     uint64_t keys;
     struct failure *failure;
@@ -103,6 +104,7 @@ static int append_row(struct restore *r, struct bytes key, const struct state_ro
         return restore_failure(r, rc);
     row_header_encode(key, row, stored.mv_data);
     memcpy((uint8_t *)stored.mv_data + ROW_HEADER_SIZE, row->value.data, row->value.size);
+    tally_add(&r->tally, key, stored_bytes(stored));
     r->keys++;
     return pace(r, stored.mv_size + key.size);
 }
@@ -194,7 +196,9 @@ static int apply_change(struct restore *r, uint64_t seq, const struct change *c)
     row.value = c->value;
     r->keys += (uint64_t)!row.deleted - (uint64_t)was_there;
     r->bytes += APPLY_COST + c->key.size + c->value.size;
-    rc = row_put(&r->e, r->txn, c->key, &row);
+    if (rc == 0)
+        tally_remove(&r->tally, c->key, stored_bytes(stored));
+    rc = row_put(&r->e, r->txn, c->key, &row, &r->tally);
     return rc ? restore_failure(r, rc) : ERR_OK;
 }
 
@@ -248,6 +252,8 @@ static int finish(struct restore *r)
     r->meta.applied = r->meta.head;
     int err = need_txn(r);
     int rc = err ? 0 : environment_meta_put(&r->e, r->txn, &r->meta);
+    if (err == ERR_OK && rc == 0)
+        rc = tally_put(&r->e, r->txn, &r->tally);
     if (rc != 0)
         err = restore_failure(r, rc);
     if (err == ERR_OK)

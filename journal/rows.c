@@ -18,7 +18,7 @@ enum {
     AT_FORMAT = 4,
     AT_FLAGS = 5,
     AT_CREATED = 8,
-    AT_MODIFIED = 16,
+    AT_MODIFIED = ROW_MODIFIED_AT,
     AT_VERSION = 24,
 };
 enum { ROW_FLAG_DELETED = 1 };
@@ -107,7 +107,7 @@ static int tombstone_put(const struct environment *e, MDB_txn *txn, uint64_t seq
 }
 
 int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
-            const struct state_row *row)
+            const struct state_row *row, struct tally *tally)
 {
     size_t value_size = row->deleted ? 0 : row->value.size;
     MDB_val stored_key = lmdb_value(key);
@@ -118,6 +118,7 @@ int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
     row_header_encode(key, row, stored.mv_data);
     if (value_size)
         memcpy((uint8_t *)stored.mv_data + ROW_HEADER_SIZE, row->value.data, value_size);
+    tally_add(tally, key, stored_bytes(stored));
     return row->deleted ? tombstone_put(e, txn, row->modified, key) : 0;
 }
 
@@ -134,6 +135,7 @@ int journal_view_begin(struct journal *j, struct failure *failure)
     if (rc != 0)
         return environment_failure(failure, rc, "read the state in", j->directory);
     j->view_open = true;
+    j->view_proof = (struct proof){.database = "state"};
     return ERR_OK;
 }
 
@@ -142,6 +144,40 @@ void journal_view_end(struct journal *j)
     if (j->view_open)
         mdb_txn_reset(j->view);
     j->view_open = false;
+}
+
+/* A transaction that has met a damaged page gives errors from then on. A new one shows the same
+ * state: nobody but this thread commits. */
+static void begin_view_anew(struct journal *j)
+{
+    mdb_txn_abort(j->view);
+    j->view = NULL;
+    j->view_open = mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &j->view) == 0;
+}
+
+/* Whether the row is whole that stands there. The key of one that is damaged may have been key's. */
+static bool is_whole(struct journal *j, unsigned index)
+{
+    const struct page *leaf = &j->view_proof.place.leaf;
+    if (index >= leaf->count)
+        return true;
+    struct bytes key = page_node(leaf, index).key;
+    struct state_row row;
+    MDB_val stored_key = lmdb_value(key);
+    MDB_val stored;
+    return mdb_get(j->view, j->environment.state, &stored_key, &stored) == 0 &&
+           row_decode(key, stored_bytes(stored), &row) == ERR_OK;
+}
+
+/* LMDB finds no row: neither does the way through the pages, and those between which it would be
+ * are what they were. */
+static bool is_absent(struct journal *j, struct bytes key)
+{
+    bool found = false;
+    if (!proof_find(&j->view_proof, &j->environment, j->view, key, &found) || found)
+        return false;
+    unsigned index = j->view_proof.place.index;
+    return is_whole(j, index) && (index == 0 || is_whole(j, index - 1));
 }
 
 int journal_state_get(struct journal *j, struct bytes key, struct state_row *ret_row)
@@ -153,6 +189,10 @@ int journal_state_get(struct journal *j, struct bytes key, struct state_row *ret
     MDB_val stored_key = lmdb_value(key);
     MDB_val stored;
     int rc = mdb_get(j->view, j->environment.state, &stored_key, &stored);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        begin_view_anew(j);
+    if (rc == MDB_NOTFOUND && !is_absent(j, key))
+        return ERR_CORRUPT;
     return rc ? environment_error(rc) : row_decode(key, stored_bytes(stored), ret_row);
 }
 
@@ -167,10 +207,16 @@ int journal_batch_put_row(struct journal *j, struct bytes key, const struct stat
     if (j->batch_error)
         return failure_set(failure, j->batch_error, "the batch has failed already");
 
+    /* LMDB would spread the damage of a page that it changes. */
+    if (!proof_find(&j->rows_proof, &j->environment, j->txn, key, NULL))
+        return j->batch_error =
+                   failure_set(failure, ERR_CORRUPT, "the state cannot be changed at key %s: %s",
+                               key_text(key, text, sizeof text), j->rows_proof.why);
     MDB_val stored_key = lmdb_value(key);
     MDB_val stored;
     int rc = mdb_get(j->txn, j->environment.state, &stored_key, &stored);
-    if (rc == 0) {
+    bool is_there = rc == 0;
+    if (is_there) {
         struct state_row present;
         if (row_decode(key, stored_bytes(stored), &present) != ERR_OK)
             return j->batch_error =
@@ -188,7 +234,10 @@ int journal_batch_put_row(struct journal *j, struct bytes key, const struct stat
         err = space_charge_row(j, SEQ_KEY_SIZE + key.size, failure);
     if (err != ERR_OK)
         return j->batch_error = err;
-    rc = row_put(&j->environment, j->txn, key, row);
+    if (is_there)
+        tally_remove(&j->next_tally, key, stored_bytes(stored));
+    j->tally_due = true;
+    rc = row_put(&j->environment, j->txn, key, row, &j->next_tally);
     if (rc != 0)
         return j->batch_error = environment_failure(failure, rc, "write a row to", j->directory);
     return ERR_OK;

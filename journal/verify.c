@@ -35,6 +35,7 @@ struct verification {
     uint64_t bad_first; /* records bad_first..bad_last are not all whole; 0: all are */
     uint64_t bad_last;
     struct key_table keys;
+    struct tally tally; /* of the rows that were read */
     struct verify_findings findings;
 };
 
@@ -317,6 +318,25 @@ static void check_absent_rows(struct verification *v)
     }
 }
 
+/* Rows of keys whose changes have all been compacted: nothing else tells of them. */
+static void check_tally(struct verification *v)
+{
+    struct tally kept;
+    int err = tally_get(v->e, v->txn, &kept);
+    if (err == ERR_NOT_FOUND)
+        return; /* made before there was one */
+    if (err == ERR_OK && kept.rows == v->tally.rows && kept.sum == v->tally.sum)
+        return;
+    v->findings.state_problems++;
+    if (err != ERR_OK)
+        report_problem(v, 0, "the tally of the state's rows is damaged");
+    else if (kept.rows != v->tally.rows)
+        report_problem(v, 0, "the state has %llu rows, and should have %llu",
+                       (unsigned long long)v->tally.rows, (unsigned long long)kept.rows);
+    else
+        report_problem(v, 0, "rows of the state are not those that were written last");
+}
+
 static int check_rows(struct verification *v)
 {
     MDB_cursor *cursor = NULL;
@@ -332,6 +352,7 @@ static int check_rows(struct verification *v)
             bytes_compare(stored_bytes(key), (struct bytes){before, before_size}) <= 0)
             report_row(v, 0, stored_bytes(key), "is out of order");
         check_row(v, key, stored);
+        tally_add(&v->tally, stored_bytes(key), stored_bytes(stored));
         before_size = key.mv_size < sizeof before ? key.mv_size : sizeof before;
         memcpy(before, key.mv_data, before_size);
         advance(v);
@@ -342,6 +363,7 @@ static int check_rows(struct verification *v)
         report_problem(v, 0, "the state cannot be read to its end: %s", mdb_strerror(rc));
     }
     check_absent_rows(v);
+    check_tally(v);
     return ERR_OK;
 }
 
@@ -385,6 +407,24 @@ static void check_cursor(struct verification *v, MDB_val key, MDB_val stored)
     v->findings.report.cursors++;
 }
 
+/* ---- pages ---- */
+
+static void take_page_problem(void *context, const char *text)
+{
+    struct verification *v = context;
+    report_problem(v, 0, "%s", text);
+}
+
+/* Before anything else: it never crashes, whatever is in them. */
+static int check_pages(struct verification *v)
+{
+    const struct page_walk_options options = {take_page_problem, v};
+    if (!v->e->map)
+        return ERR_OK;
+    int err = pages_walk(v->e->lmdb, v->txn, v->e->map, &options);
+    return err ? failure_set(v->failure, err, "out of memory") : ERR_OK;
+}
+
 /* ---- the whole ---- */
 
 static uint64_t entries_of(const struct verification *v, MDB_dbi database)
@@ -421,6 +461,8 @@ int verify_environment(const struct environment *e, const char *directory,
     struct verification v = {
         .e = e, .directory = directory, .options = options, .failure = failure};
     int err = begin(&v);
+    if (err == ERR_OK)
+        err = check_pages(&v);
     if (err == ERR_OK)
         err = check_records(&v);
     if (err == ERR_OK)

@@ -1,5 +1,6 @@
 /* main.c - vigild: reads its options, serves, and says on stderr what went wrong. */
 #include "server/net/config.h"
+#include "server/net/crash.h"
 #include "server/net/log.h"
 #include "server/net/server.h"
 #include "server/net/signals.h"
@@ -36,6 +37,7 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     log_set_level(config.log_level);
+    crash_install();
     err = signals_open(&signal_fd, &failure);
     if (err == ERR_OK)
         err = server_run(&config, signal_fd, print_ready, &failure);

@@ -245,6 +245,9 @@ static inline uint64_t core_key_hash(const struct core *core, struct bytes key)
 }
 /* ERR_OK (absent, too), or the source's error. */
 int core_lookup(struct core *core, struct bytes key, uint64_t hash, struct key_state *ret_state);
+/* The same for a request, whose text then names a damaged key. */
+int core_lookup_for(struct core *core, struct request *q, struct bytes key, uint64_t hash,
+                    struct key_state *ret_state);
 /* What the key will be after op (CHANGE_PUT, CHANGE_DELETE) at seq. */
 struct key_meta key_meta_after(const struct key_state *before, uint8_t op, uint64_t seq);
 /* Puts it into the active overlay; in a batch so that it can be undone. ERR_OK, ERR_NO_MEMORY. */

@@ -47,7 +47,7 @@ static int edit_find(struct core *core, struct request *q, struct bytes key, str
         return err;
     e->hash = core_key_hash(core, key);
     e->change = (struct change){.key = key};
-    return core_lookup(core, key, e->hash, &e->before);
+    return core_lookup_for(core, q, key, e->hash, &e->before);
 }
 
 /* op with value becomes the next record. Returns where its reply begins. */

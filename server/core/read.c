@@ -1,10 +1,10 @@
 /* read.c - get and get_many: they see every mutation before them, in this batch too. */
 #include "server/core/core_state.h"
 
-static int write_entry(struct core *core, struct bytes key)
+static int write_entry(struct core *core, struct request *q, struct bytes key)
 {
     struct key_state state;
-    int err = core_lookup(core, key, core_key_hash(core, key), &state);
+    int err = core_lookup_for(core, q, key, core_key_hash(core, key), &state);
     if (err)
         return err;
     struct reply_get reply = {.present = state.present, .modified = state.meta.modified};
@@ -17,6 +17,16 @@ static int write_entry(struct core *core, struct bytes key)
     return ERR_OK;
 }
 
+int core_lookup_for(struct core *core, struct request *q, struct bytes key, uint64_t hash,
+                    struct key_state *ret_state)
+{
+    int err = core_lookup(core, key, hash, ret_state);
+    if (err == ERR_CORRUPT)
+        request_fail(q, err, "the state is damaged where key %.*s is: see vigil verify",
+                     (int)key.size, (const char *)key.data);
+    return err;
+}
+
 int apply_get(struct core *core, struct request *q)
 {
     struct request_get body;
@@ -26,7 +36,7 @@ int apply_get(struct core *core, struct request *q)
     if (err)
         return err;
     size_t begin = request_reply(core, q, core->batch.last_seq);
-    err = write_entry(core, body.key);
+    err = write_entry(core, q, body.key);
     if (err)
         return err;
     return request_reply_end(core, q, begin);
@@ -46,7 +56,7 @@ int apply_get_many(struct core *core, struct request *q)
             return ERR_MALFORMED;
         int err = request_check_key(q, "the key", key);
         if (!err)
-            err = write_entry(core, key);
+            err = write_entry(core, q, key);
         if (err)
             return request_fail_at(q, err, "key", i);
         if (replies->failed || replies->size - begin > q->budget)

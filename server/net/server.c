@@ -3,6 +3,7 @@
 #include "server/net/server.h"
 
 #include "server/net/clocks.h"
+#include "server/net/crash.h"
 #include "server/net/log.h"
 #include "server/net/restore.h"
 #include "server/net/signals.h"
@@ -94,6 +95,7 @@ static int open_journal(struct server *s, struct failure *failure)
         err = journal_open(&options, &s->journal, failure);
     if (err != ERR_OK)
         return err;
+    crash_watch(s->journal);
     struct journal_status status;
     journal_status(s->journal, &status);
     if (status.recovered)
@@ -284,6 +286,7 @@ static void stop(struct server *s)
         zmq_ctx_term(s->zmq);
     listen_close(&s->listen);
     core_free(s->core);
+    crash_watch(NULL);
     journal_close(s->journal);
     subscriptions_free(&s->subscriptions);
 }

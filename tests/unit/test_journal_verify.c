@@ -102,6 +102,9 @@ static struct edit edit_begin(struct journal_fixture *f)
 
 static void edit_end(struct edit *edit)
 {
+    struct tally tally;
+    assert_int_equal(tally_count(&edit->e, edit->txn, &tally), 0);
+    assert_int_equal(tally_put(&edit->e, edit->txn, &tally), 0);
     assert_int_equal(mdb_txn_commit(edit->txn), 0);
     environment_close(&edit->e);
 }
@@ -125,7 +128,7 @@ static void remove_record(struct edit *edit, uint64_t seq)
 
 static void put_state(struct edit *edit, const char *key, struct state_row row)
 {
-    assert_int_equal(row_put(&edit->e, edit->txn, bytes_of(key), &row), 0);
+    assert_int_equal(row_put(&edit->e, edit->txn, bytes_of(key), &row, &(struct tally){0}), 0);
 }
 
 static void remove_state(struct edit *edit, const char *key)

@@ -20,3 +20,9 @@ uint64_t clock_monotonic_us(void)
 {
     return read_us(CLOCK_MONOTONIC);
 }
+
+void clock_pause_ms(unsigned ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}

@@ -6,5 +6,7 @@
 
 uint64_t clock_wall_us(void);
 uint64_t clock_monotonic_us(void);
+/* Before something that failed is tried again. A signal may end it early. */
+void clock_pause_ms(unsigned ms);
 
 #endif

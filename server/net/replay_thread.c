@@ -19,6 +19,7 @@ enum {
     NICENESS = 5,             /* live traffic goes first where cores are short */
     SWALLOW_PARTS = 4096,     /* surplus frames taken at once */
     BUFFER_START = 64 * 1024, /* grown at once: what a reply needs at most is not known before */
+    PAUSE_MS = 10,            /* where waiting itself fails */
 };
 
 struct replay_thread {
@@ -30,6 +31,7 @@ struct replay_thread {
     struct wire_buffer out;
     uint64_t corrupt_logged;
     bool swallowing;
+    bool poll_failed; /* it is said once */
 };
 
 static void note(struct replay_thread *t, size_t bytes)
@@ -78,6 +80,20 @@ static bool step(struct replay_thread *t)
     return true;
 }
 
+/* Sleeps until there is something to do. True: to stop. */
+static bool wait_for_something(struct replay_thread *t, struct pollfd wait[2], int timeout_ms)
+{
+    eventfd_t count;
+    if (poll(wait, 2, timeout_ms) >= 0)
+        return wait[0].revents != 0;
+    /* Out of memory, say. Requests are taken without it. */
+    if (errno != EINTR && !t->poll_failed)
+        log_error("poll, of the thread for replays: %s; going on without it", strerror(errno));
+    t->poll_failed = t->poll_failed || errno != EINTR;
+    clock_pause_ms(PAUSE_MS);
+    return eventfd_read(t->stop_fd, &count) == 0;
+}
+
 static void *run(void *context)
 {
     struct replay_thread *t = context;
@@ -85,13 +101,9 @@ static void *run(void *context)
                              {.fd = socket_descriptor(t->socket), .events = POLLIN}};
     /* On Linux this is about the calling thread. */
     setpriority(PRIO_PROCESS, 0, NICENESS);
-    for (;;) {
-        bool busy = step(t) || socket_readable(t->socket);
-        if (poll(wait, 2, busy ? 0 : -1) < 0 && errno != EINTR)
-            break;
-        if (wait[0].revents != 0)
-            break;
-    }
+    bool busy = true; /* there may be requests already */
+    while (!wait_for_something(t, wait, busy ? 0 : -1))
+        busy = step(t) || socket_readable(t->socket);
     return NULL;
 }
 

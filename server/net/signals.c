@@ -2,6 +2,8 @@
 /* signals.c - see signals.h. */
 #include "server/net/signals.h"
 
+#include "server/net/log.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -33,7 +35,12 @@ int signals_open(int *ret_fd, struct failure *failure)
 int signals_take(int fd)
 {
     struct signalfd_siginfo info;
-    if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
+    ssize_t size = read(fd, &info, sizeof info);
+    if (size < 0 && errno != EAGAIN && errno != EINTR) {
+        log_error("signals cannot be read: %s", strerror(errno));
+        return SIGTERM; /* whoever cannot be told to stop stops */
+    }
+    if (size != (ssize_t)sizeof info)
         return 0;
     sigset_t set;
     sigemptyset(&set);

@@ -123,6 +123,7 @@ void core_fixture_drop_staged(struct core_fixture *f)
     f->staged_count = 0;
     f->batch_applied = 0;
     drop_staged_sessions(f);
+    fixture_cursors_drop_staged(&f->cursors);
 }
 
 static void commit_staged_sessions(struct core_fixture *f)
@@ -190,6 +191,7 @@ static void open_core(struct core_fixture *f)
     for (size_t i = 0; i < f->session_count; i++)
         assert_int_equal(core_restore_session(f->core, f->sessions[i].session, f->sessions[i].row),
                          ERR_OK);
+    fixture_cursors_restore(&f->cursors, f->core);
     for (uint64_t seq = f->applied + 1; seq <= head; seq++)
         assert_int_equal(core_restore(f->core, core_fixture_record(f, seq)), ERR_OK);
 }
@@ -222,6 +224,7 @@ void core_fixture_close(struct core_fixture *f)
     free(f->staged_sessions);
     free(f->rows);
     free(f->staged);
+    fixture_cursors_free(&f->cursors);
     bytes_list_clear(&f->journal);
     bytes_list_clear(&f->emitted);
     wire_buffer_free(&f->message);
@@ -403,6 +406,8 @@ void core_fixture_commit(struct core_fixture *f)
     if (!f->sessions_staged)
         stage_sessions(f, 0);
     commit_staged(f);
+    fixture_cursors_stage(&f->cursors, f->core);
+    fixture_cursors_commit(&f->cursors);
     core_batch_commit(f->core);
     core_publish(f->core, collect, f);
 }

@@ -14,6 +14,7 @@
 #include "protocol/record.h"
 #include "protocol/stream_message.h"
 #include "server/core/core.h"
+#include "tests/support/fixture_cursors.h"
 #include "tests/support/sample_bytes.h"
 
 /* A list of byte strings, each a heap block of its exact size. */
@@ -64,7 +65,8 @@ struct core_fixture {
     size_t staged_session_count;
     size_t staged_session_capacity;
     bool sessions_staged; /* those that the batch must write have been asked for */
-    int state_error;      /* what state_get returns instead; 0: nothing */
+    struct fixture_cursors cursors;
+    int state_error; /* what state_get returns instead; 0: nothing */
     size_t state_gets;
     /* What was emitted since core_fixture_clear_emitted. */
     struct bytes_list emitted;

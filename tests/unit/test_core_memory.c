@@ -118,6 +118,34 @@ static struct bytes built(struct core_fixture *f)
 
 static const char *const patterns[] = {"", "a", "b"};
 
+static void open_cursor(struct core_fixture *f, const char *name)
+{
+    (void)request_start(f, OP_CURSOR_OPEN);
+    request_cursor_open_write(&f->message, &(struct request_cursor_open){.name = bytes_of(name)});
+    wire_write_u16(&f->message, 1);
+    wire_write_u8(&f->message, PATTERN_EXACT);
+    wire_write_bytes16(&f->message, bytes_of(name));
+    request_finish(f);
+}
+
+/* Of the cursor that the scene has: moved, listed, deleted. */
+static void use_cursor(struct core_fixture *f, uint64_t holder)
+{
+    (void)request_start(f, OP_CURSOR_MOVE);
+    request_cursor_move_write(&f->message, &(struct request_cursor_move){.holder = holder,
+                                                                         .epoch = f->epoch,
+                                                                         .position = 2,
+                                                                         .name = bytes_of("k")});
+    request_finish(f);
+    (void)request_start(f, OP_CURSOR_LIST);
+    request_cursor_list_write(&f->message, &(struct request_cursor_list){{NULL, 0}, 0});
+    request_finish(f);
+    (void)request_start(f, OP_CURSOR_DELETE);
+    request_cursor_delete_write(&f->message,
+                                &(struct request_cursor_delete){.name = bytes_of("k")});
+    request_finish(f);
+}
+
 static void scene_open(struct scene *s)
 {
     struct core_fixture *f = &s->f;
@@ -138,6 +166,12 @@ static void scene_open(struct scene *s)
         memcpy(s->topics[i], body.topic.data, TOPIC_SIZE);
         s->last_of[i] = 2;
     }
+    core_fixture_message(f, 0, 0);
+    open_cursor(f, "k");
+    struct reply_cursor_open cursor;
+    struct parsed_reply cursor_reply = core_fixture_ask(f, "p");
+    assert_true(reply_cursor_open_read(&cursor_reply.body, &cursor));
+    uint64_t holder = cursor.holder;
     core_fixture_message(f, 0, 0);
     (void)request_plain(f, OP_SESSION_OPEN);
     struct reply_session_open opened;
@@ -164,6 +198,8 @@ static void scene_open(struct scene *s)
     request_finish(f);
     (void)request_get(f, "b");
     (void)request_plain(f, OP_SESSION_OPEN);
+    open_cursor(f, "n");
+    use_cursor(f, holder);
     s->second = built(f);
 }
 
@@ -220,6 +256,8 @@ static void assert_untouched(struct core_fixture *f, const struct scene *s)
     assert_int_equal(figures.sessions, 1);
     assert_int_equal(figures.session_replies, 0);
     assert_int_equal(figures.session_bytes, 0);
+    assert_int_equal(figures.cursors, 1);
+    assert_int_equal(core_cursors_wait_from(f->core), 1);
 }
 
 static void check_aborted(struct scene *s, size_t messages)
@@ -229,7 +267,7 @@ static void check_aborted(struct scene *s, size_t messages)
     for (size_t m = 0; m < messages; m++) {
         struct parsed_reply reply = core_fixture_reply(f, m, 0);
         assert_int_equal(reply.header.status, ERR_NO_MEMORY);
-        assert_true(reply.message.count == 1 || reply.message.count == (m == 0 ? 21 : 3));
+        assert_true(reply.message.count == 1 || reply.message.count == (m == 0 ? 21 : 7));
     }
     assert_untouched(f, s);
     (void)core_fixture_tick(f, 1);
@@ -247,6 +285,15 @@ static void check_committed(struct scene *s)
     core_figures(f->core, &figures);
     assert_int_equal(figures.sessions, 2);
     assert_int_equal(figures.session_replies, 21);
+    assert_int_equal(figures.cursors, 1); /* one made, one deleted */
+    assert_int_equal(core_fixture_reply(f, 1, 6).header.status, ERR_OK);
+}
+
+static int take_row(void *context, struct bytes name, struct bytes row)
+{
+    (void)context;
+    assert_true(bytes_equal(name, bytes_of(row.size == 0 ? "k" : "n")));
+    return ERR_OK;
 }
 
 /* One batch with failures from the n-th allocation. False when there was none to fail. */
@@ -263,6 +310,8 @@ static bool run(unsigned long n, bool good)
         messages = 2;
         err = core_request(core, bytes_of("q"), s.second);
     }
+    if (!err)
+        err = core_cursor_rows(core, take_row, NULL);
     if (err) {
         assert_int_equal(err, ERR_NO_MEMORY);
         core_batch_abort(core, ERR_NO_MEMORY, "out of memory");

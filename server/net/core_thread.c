@@ -22,13 +22,14 @@
 #include <signal.h>
 
 /* Under load, subscriptions and signals are looked for this often. */
-enum { LOOK_EVERY_US = 1000 };
+enum { LOOK_EVERY_US = 1000, PAUSE_MS = 10 };
 
 struct core_loop {
     struct server *server;
     struct pollfd wait[3]; /* signals, requests, streams */
     uint64_t tick_us;      /* when core_tick wants to be called */
     uint64_t looked_us;    /* for subscriptions and signals */
+    bool poll_failed;      /* it is said once */
 };
 
 static void subscribed(void *context, struct bytes topic)
@@ -75,9 +76,14 @@ static bool wait_for_something(struct core_loop *loop, bool busy, uint64_t now_u
 {
     struct server *s = loop->server;
     int timeout_ms = busy ? 0 : sleep_ms(loop, now_us);
-    if (poll(loop->wait, 3, timeout_ms) < 0 && errno != EINTR) {
-        log_error("poll: %s", strerror(errno));
-        return true;
+    if (poll(loop->wait, 3, timeout_ms) < 0) {
+        /* Out of memory, say. What it would tell of is looked at without it. */
+        if (errno != EINTR && !loop->poll_failed)
+            log_error("poll: %s; going on without it", strerror(errno));
+        loop->poll_failed = loop->poll_failed || errno != EINTR;
+        clock_pause_ms(PAUSE_MS);
+        loop->wait[0].revents = POLLIN;
+        loop->wait[2].revents = POLLIN;
     }
     if (!busy && loop->wait[2].revents == 0)
         loop->looked_us = clock_monotonic_us(); /* that was as good as a look */

@@ -3,9 +3,9 @@
  * out forwards.
  */
 #include "client/arguments.h"
-#include "client/clock.h"
 #include "client/read.h"
 #include "client/record_reader.h"
+#include "client/replay_trip.h"
 #include "client/snapshot.h"
 
 #include <stdlib.h>
@@ -71,15 +71,18 @@ static int take_page(struct walk *w, const struct reply_history *page)
     return ERR_OK;
 }
 
-static int ask_page(struct walk *w, int64_t deadline)
+static void write_history(struct wire_buffer *b, const void *context)
+{
+    request_history_write(b, context);
+}
+
+static int ask_page(struct walk *w, const struct trip_patience *patience)
 {
     struct replay_call call = {0};
     struct reply_history page = {0};
     struct request_history request = {.epoch = w->epoch, .from_seq = w->next_seq, .key = w->key};
-    size_t place;
-    struct wire_buffer *b = replay_call_begin(w->v, OP_HISTORY, 0, &place);
-    request_history_write(b, &request);
-    int err = snapshot_ask(w->v, &call, place, deadline);
+    struct trip_question question = {OP_HISTORY, 0, write_history, &request};
+    int err = replay_trip(w->v, &question, patience, &call);
     if (err == ERR_OK && (call.header.op != OP_HISTORY || !reply_history_read(&call.body, &page)))
         err = snapshot_malformed(w->v);
     if (err == ERR_OK)
@@ -115,13 +118,15 @@ int vigil_history(vigil *v, const char *key, int timeout_ms,
 {
     struct walk w = {.v = v, .end = HISTORY_COMPLETE};
     vigil_entry entry;
-    int64_t deadline = timeout_ms == 0 ? DEADLINE_NEVER : deadline_after(timeout_ms);
+    struct trip_patience patience = trip_patience_of(timeout_ms);
     if (!each)
         return connection_fail(v, ERR_INVALID, NULL);
     int err = arguments_key(v, key, &w.key);
-    if (err == ERR_OK)
-        err =
-            read_entry(v, key, deadline_trip_ms(deadline, v->request_timeout_ms), &entry, &w.epoch);
+    if (err)
+        return err;
+    do {
+        err = read_entry(v, key, trip_timeout_ms(v, &patience), &entry, &w.epoch);
+    } while (trip_again(&patience, err));
     if (err)
         return err;
     w.next_seq = entry.modified;
@@ -131,7 +136,7 @@ int vigil_history(vigil *v, const char *key, int timeout_ms,
     if (entry.modified != 0)
         w.end = HISTORY_MORE;
     while (err == ERR_OK && w.end == HISTORY_MORE)
-        err = ask_page(&w, deadline);
+        err = ask_page(&w, &patience);
     if (err == ERR_OK)
         err = hand_out(&w, each, context);
     if (err == ERR_OK && ret_complete)

@@ -6,6 +6,7 @@
 #include "client/arguments.h"
 #include "client/clock.h"
 #include "client/read.h"
+#include "client/replay_trip.h"
 #include "protocol/key.h"
 #include "protocol/record.h"
 
@@ -15,7 +16,7 @@ struct loading {
     struct vigil *v;
     const struct filter *filter;
     bool with_values;
-    int64_t deadline; /* DEADLINE_NEVER: each trip has its own */
+    struct trip_patience patience;
     struct snapshot snapshot;
     uint64_t start;  /* records after it are to be applied */
     uint64_t target; /* up to here at least */
@@ -46,11 +47,6 @@ int snapshot_ask(struct vigil *v, struct replay_call *call, size_t place, int64_
 int snapshot_malformed(struct vigil *v)
 {
     return connection_fail(v, ERR_MALFORMED, "the server's reply was not understood");
-}
-
-static int trip_timeout_ms(const struct loading *l)
-{
-    return deadline_trip_ms(l->deadline, l->v->request_timeout_ms);
 }
 
 /* Every reply must be of one epoch. */
@@ -86,6 +82,11 @@ static int take_rows(struct loading *l, const struct reply_list *page, char *las
     return wire_read_complete(&r) ? ERR_OK : snapshot_malformed(l->v);
 }
 
+static void write_list(struct wire_buffer *b, const void *context)
+{
+    request_list_write(b, context);
+}
+
 static int load_page(struct loading *l, struct bytes prefix, char *last, size_t *last_size,
                      bool *ret_more)
 {
@@ -94,11 +95,9 @@ static int load_page(struct loading *l, struct bytes prefix, char *last, size_t 
     struct reply_list page = {0};
     struct request_list request = {
         .epoch = l->snapshot.epoch, .prefix = prefix, .after = {(const uint8_t *)last, *last_size}};
-    size_t place;
-    struct wire_buffer *b =
-        replay_call_begin(v, OP_LIST, l->with_values ? REQUEST_LIST_VALUES : 0, &place);
-    request_list_write(b, &request);
-    int err = snapshot_ask(v, &call, place, l->deadline);
+    struct trip_question question = {OP_LIST, l->with_values ? REQUEST_LIST_VALUES : 0, write_list,
+                                     &request};
+    int err = replay_trip(v, &question, &l->patience, &call);
     if (err)
         goto out;
     err = call.header.op == OP_LIST && reply_list_read(&call.body, &page) ? ERR_OK
@@ -148,7 +147,10 @@ static int load_keys(struct loading *l)
     }
     if (n == 0)
         return ERR_OK;
-    int err = read_entries(l->v, keys, n, trip_timeout_ms(l), entries);
+    int err;
+    do {
+        err = read_entries(l->v, keys, n, trip_timeout_ms(l->v, &l->patience), entries);
+    } while (trip_again(&l->patience, err));
     if (err == ERR_OK)
         err = check_epoch(l, l->v->epoch);
     if (err)
@@ -202,18 +204,22 @@ static int apply_records(struct loading *l, const struct reply_replay *reply)
     return ERR_OK;
 }
 
+static void write_replay(struct wire_buffer *b, const void *context)
+{
+    const struct loading *l = context;
+    request_replay_write(b, &(struct request_replay){.epoch = l->snapshot.epoch,
+                                                     .after = l->snapshot.seq,
+                                                     .until = UINT64_MAX});
+    filter_write(b, l->filter);
+}
+
 static int load_records(struct loading *l)
 {
     struct vigil *v = l->v;
     struct replay_call call = {0};
     struct reply_replay reply = {0};
-    struct request_replay request = {
-        .epoch = l->snapshot.epoch, .after = l->snapshot.seq, .until = UINT64_MAX};
-    size_t place;
-    struct wire_buffer *b = replay_call_begin(v, OP_REPLAY, 0, &place);
-    request_replay_write(b, &request);
-    filter_write(b, l->filter);
-    int err = snapshot_ask(v, &call, place, l->deadline);
+    struct trip_question question = {OP_REPLAY, 0, write_replay, l};
+    int err = replay_trip(v, &question, &l->patience, &call);
     if (err == ERR_OK && (call.header.op != OP_REPLAY || !reply_replay_read(&call.body, &reply) ||
                           reply.from != l->snapshot.seq || reply.to < reply.from ||
                           (reply.to == reply.from && reply.to < l->target)))
@@ -231,7 +237,10 @@ static int load_records(struct loading *l)
 static int load_once(struct loading *l)
 {
     /* What was acknowledged to anybody is at or below this head. */
-    int err = read_head(l->v, trip_timeout_ms(l));
+    int err;
+    do {
+        err = read_head(l->v, trip_timeout_ms(l->v, &l->patience));
+    } while (trip_again(&l->patience, err));
     if (err)
         return err;
     l->start = UINT64_MAX;
@@ -251,11 +260,11 @@ static int load_once(struct loading *l)
 int snapshot_load(struct vigil *v, const struct filter *filter, bool with_values, int timeout_ms,
                   struct snapshot *ret_snapshot)
 {
-    int64_t deadline = timeout_ms == 0 ? DEADLINE_NEVER : deadline_after(timeout_ms);
+    struct trip_patience patience = trip_patience_of(timeout_ms);
     int err = ERR_COMPACTED;
     for (int i = 0; i < TRIES_MAX && (err == ERR_COMPACTED || err == ERR_EPOCH_CHANGED); i++) {
         struct loading l = {
-            .v = v, .filter = filter, .with_values = with_values, .deadline = deadline};
+            .v = v, .filter = filter, .with_values = with_values, .patience = patience};
         err = load_once(&l);
         if (err == ERR_OK)
             *ret_snapshot = l.snapshot;

@@ -17,7 +17,7 @@ struct snapshot {
 };
 
 /* Everything that was acknowledged before the call is in. timeout_ms in all; 0: request_timeout_ms
- * for each round trip alone. Sets the failure. Errors: DISCONNECTED, TIMEOUT, INTERRUPTED, NO_MEMORY,
+ * for each round trip alone. Outlives a lost connection; in another epoch it begins anew. Sets the failure. Errors: DISCONNECTED, TIMEOUT, INTERRUPTED, NO_MEMORY,
  * CORRUPT, COMPACTED (the journal moves on faster than it can be read). */
 int snapshot_load(struct vigil *v, const struct filter *filter, bool with_values, int timeout_ms,
                   struct snapshot *ret_snapshot);

@@ -276,7 +276,8 @@ VIGIL_EXPORT int vigil_get_many(vigil *v, const char *const *keys, size_t count,
 /* All keys that start with prefix, in bytewise order, consistent at one seq: calls each for every
  * key (values are NULL unless with_values). each returns false to stop early (then INTERRUPTED).
  * Everything acknowledged before the call is in. Blocks up to timeout_ms (0: the connection's
- * request timeout per round trip). Memory in proportion to the result. */
+ * request timeout per round trip), also while a lost connection is made anew. Memory in proportion
+ * to the result. */
 VIGIL_EXPORT int vigil_list(vigil *v, const char *prefix, bool with_values, int timeout_ms,
                             bool (*each)(void *context, const vigil_entry *entry), void *context,
                             uint64_t *ret_seq);
@@ -348,7 +349,8 @@ typedef struct vigil_record {
 
 /* All changes of one key that the journal still has, oldest first. *ret_complete: the chain reaches
  * the key's beginning (false: compaction took the start). each as for vigil_list. Blocks up to
- * timeout_ms (0: the connection's request timeout per round trip). */
+ * timeout_ms (0: the connection's request timeout per round trip), also while a lost connection is
+ * made anew; EPOCH_CHANGED if another history was found there. */
 VIGIL_EXPORT int vigil_history(vigil *v, const char *key, int timeout_ms,
                                bool (*each)(void *context, const vigil_record *record),
                                void *context, bool *ret_complete);

@@ -274,6 +274,123 @@ static void test_tombstones_go_in_steps(void **state)
     journal_fixture_verify(f, 0);
 }
 
+/* ---- somebody is waited for ---- */
+
+/* 100 records of about a hundred bytes, at times seq * 1000 us. */
+static void open_hundred(struct journal_fixture *f)
+{
+    journal_fixture_open(f);
+    journal_fixture_append(f, 100);
+    journal_fixture_checkpoint(f);
+}
+
+static void test_retention_waits(void **state)
+{
+    struct journal_fixture *f = *state;
+    struct journal_hold hold = {.from = 41, .records = 60};
+    struct journal_retention keep = {.records = 10, .hold = &hold};
+    open_hundred(f);
+    struct step step = compact_once(f, 0, &keep, 0, 25);
+    assert_true(step.more);
+    assert_false(hold.held);
+    step = compact_once(f, 0, &keep, 0, 25);
+    assert_false(step.more || step.blocked);
+    assert_true(hold.held);
+    assert_int_equal(hold.exceeded, JOURNAL_HOLD_NONE);
+    expect_oldest(f, 41);
+    hold.from = 46; /* it goes on */
+    (void)compact_once(f, 0, &keep, 0, 25);
+    assert_true(hold.held);
+    expect_oldest(f, 46);
+    hold.from = 101; /* it has seen everything */
+    (void)compact_once(f, 0, &keep, 0, 100);
+    assert_false(hold.held);
+    expect_oldest(f, 91);
+    journal_fixture_verify(f, 0);
+}
+
+/* The limits, each just reached, then exceeded. */
+static void test_limits_of_waiting(void **state)
+{
+    struct journal_fixture *f = *state;
+    struct journal_hold hold = {.from = 41, .records = 60};
+    struct journal_retention keep = {.records = 10, .hold = &hold};
+    open_hundred(f);
+    (void)compact_once(f, 0, &keep, 0, 1000);
+    assert_true(hold.held);
+    uint64_t bytes = journal_fixture_status(f).records_bytes; /* of 41..100 */
+    hold = (struct journal_hold){.from = 41, .bytes = bytes};
+    (void)compact_once(f, 0, &keep, 0, 1000);
+    assert_true(hold.held);
+    hold = (struct journal_hold){.from = 41, .age_us = 59000};
+    (void)compact_once(f, 0, &keep, 100000, 1000);
+    assert_true(hold.held);
+    expect_oldest(f, 41);
+
+    hold = (struct journal_hold){.from = 41, .records = 59};
+    struct step step = compact_once(f, 0, &keep, 0, 1000);
+    assert_false(hold.held);
+    assert_int_equal(hold.exceeded, JOURNAL_HOLD_RECORDS);
+    assert_true(step.more); /* the next one that waits may do so */
+    expect_oldest(f, 42);
+    bytes = journal_fixture_status(f).records_bytes;
+    hold = (struct journal_hold){.from = 42, .bytes = bytes - 1};
+    (void)compact_once(f, 0, &keep, 0, 1000);
+    assert_int_equal(hold.exceeded, JOURNAL_HOLD_BYTES);
+    expect_oldest(f, 43);
+    hold = (struct journal_hold){.from = 43, .age_us = 56999};
+    (void)compact_once(f, 0, &keep, 100000, 1000);
+    assert_int_equal(hold.exceeded, JOURNAL_HOLD_AGE);
+    expect_oldest(f, 44);
+    hold = (struct journal_hold){.from = 43, .records = 1000}; /* gone already: nobody waits */
+    (void)compact_once(f, 0, &keep, 0, 1000);
+    assert_false(hold.held);
+    expect_oldest(f, 91);
+}
+
+static void test_a_target_waits(void **state)
+{
+    struct journal_fixture *f = *state;
+    struct journal_hold hold = {.from = 41, .records = 60};
+    struct journal_retention keep = {.hold = &hold};
+    open_hundred(f);
+    struct step step = compact_once(f, 80, &keep, 0, 10);
+    assert_true(step.more);
+    assert_false(hold.held); /* what it waits for is not known before the rest is gone */
+    expect_oldest(f, 41);
+    while (compact_once(f, 80, &keep, 0, 10).more)
+        continue;
+    assert_true(hold.held);
+    expect_oldest(f, 41);
+    (void)compact_once(f, 30, &keep, 0, 10);
+    assert_false(hold.held); /* that far it has been already */
+    hold.records = 59;
+    step = compact_once(f, 80, &keep, 0, 10);
+    assert_int_equal(hold.exceeded, JOURNAL_HOLD_RECORDS);
+    assert_true(step.more);
+    expect_oldest(f, 42);
+    hold = (struct journal_hold){0};
+    while (compact_once(f, 80, &keep, 0, 10).more)
+        continue;
+    expect_oldest(f, 80);
+}
+
+/* No step is left for the removal: then nothing was exceeded yet. */
+static void test_a_step_that_ends_before_the_limit(void **state)
+{
+    struct journal_fixture *f = *state;
+    struct journal_hold hold = {.from = 11, .records = 1};
+    struct journal_retention keep = {.records = 5, .hold = &hold};
+    open_hundred(f);
+    struct step step = compact_once(f, 0, &keep, 0, 10);
+    assert_true(step.more);
+    assert_int_equal(hold.exceeded, JOURNAL_HOLD_NONE);
+    expect_oldest(f, 11);
+    step = compact_once(f, 0, &keep, 0, 10);
+    assert_int_equal(hold.exceeded, JOURNAL_HOLD_RECORDS);
+    expect_oldest(f, 12);
+}
+
 #define TEST(function) \
     cmocka_unit_test_setup_teardown(function, journal_fixture_setup, journal_fixture_teardown)
 
@@ -291,6 +408,10 @@ int main(void)
         TEST(test_compacting_and_appending_in_one_batch),
         TEST(test_a_tombstone_stays_until_passed),
         TEST(test_tombstones_go_in_steps),
+        TEST(test_retention_waits),
+        TEST(test_limits_of_waiting),
+        TEST(test_a_target_waits),
+        TEST(test_a_step_that_ends_before_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include "journal/environment.h"
 #include "protocol/errors.h"
 #include "server/core/session.h"
+#include "tests/support/document_block.h"
 #include "tests/support/journal_fixture.h"
 #include "tests/support/sample_bytes.h"
 
@@ -152,38 +153,12 @@ static void test_journal_without_sessions(void **state)
 
 /* ---- the document ---- */
 
-static size_t read_block(uint8_t *out, size_t size)
-{
-    static const char fence[] = "```hex name=session-row\n";
-    char path[4096];
-    static char document[1 << 17];
-    const char *source = getenv("SRC");
-    (void)snprintf(path, sizeof path, "%s/docs/journal-format.md",
-                   source ? source : TEST_SOURCE_DIR);
-    FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    size_t length = fread(document, 1, sizeof document - 1, file);
-    (void)fclose(file);
-    document[length] = '\0';
-    const char *at = strstr(document, fence);
-    assert_non_null(at);
-    size_t count = 0;
-    for (at += sizeof fence - 1; strncmp(at, "```", 3) != 0; at = strchr(at, '\n') + 1) {
-        char *end;
-        for (const char *text = at; *text != '#'; text = end + strspn(end, " ")) {
-            assert_true(count < size);
-            out[count++] = (uint8_t)strtoul(text, &end, 16);
-            assert_ptr_equal(end, text + 2);
-        }
-    }
-    return count;
-}
-
 static void test_the_documents_example(void **state)
 {
     (void)state;
     uint8_t block[256];
-    size_t size = read_block(block, sizeof block);
+    size_t size = document_block(TEST_SOURCE_DIR, "docs/journal-format.md", "session-row", block,
+                                 sizeof block);
     struct bytes key = {block, SEQ_KEY_SIZE};
     uint64_t id;
     struct bytes row;

@@ -2,15 +2,19 @@
  * What a client does with a server's bytes: the first byte chooses.
  *
  *   even  the rest is one reply message to three requests (pending.h, replay_channel.h), by bit 1
- *         within a session, by bit 2 not for the first time
- *   odd   the rest is a program for a watch: each step a byte, then what it needs
+ *         within a session, by bit 2 not for the first time, by bits 3 to 5 the third one about a
+ *         named cursor
+ *   odd   the rest is a program for a watch with a named cursor: each step a byte, then what it
+ *         needs
  *
  * Whatever comes, the watch's position never falls, no record is handed out twice or out of order,
- * and every request ends once.
+ * every request ends once, and the cursor never moves beyond a record that was not acknowledged.
  */
 #include <assert.h>
 #include <stdlib.h>
 
+#include "client/cursor_reader.h"
+#include "client/cursor_rule.h"
 #include "client/pending.h"
 #include "client/record_reader.h"
 #include "client/replay_channel.h"
@@ -20,11 +24,53 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- replies ---- */
 
+static void read_cursors(const struct reply *reply, const struct reply_cursor_list *page)
+{
+    struct wire_reader r = wire_reader_of(page->rows.data, page->rows.size);
+    struct cursor_listing listing = {page->time_us, reply->message->epoch, reply->message->head};
+    struct cursor_reader *reader = malloc(sizeof *reader);
+    struct cursor_row row;
+    vigil_cursor cursor;
+    if (!reader)
+        abort();
+    for (uint32_t i = 0; i < page->count && cursor_row_read(&r, &row); i++) {
+        if (cursor_reader_read(reader, &row, &listing, &cursor) != ERR_OK)
+            break;
+        assert(vigil_key_valid(cursor.name));
+        assert(cursor.pattern_count >= 1 && cursor.pattern_count <= LIMIT_FILTER_PATTERNS);
+        for (size_t k = 0; k < cursor.pattern_count; k++)
+            assert(strlen(cursor.patterns[k]) <= LIMIT_KEY_SIZE + 1);
+    }
+    free(reader);
+}
+
+static void read_cursor_reply(const struct reply *reply)
+{
+    struct wire_reader body = reply->body;
+    struct reply_cursor_open opened;
+    struct reply_cursor_move moved;
+    struct reply_cursor_list page;
+    if (reply->header.op == OP_CURSOR_LIST && reply_cursor_list_read(&body, &page)) {
+        read_cursors(reply, &page);
+    } else if (reply->header.op == OP_CURSOR_MOVE) {
+        (void)reply_cursor_move_read(&body, &moved);
+    } else if (reply->header.op == OP_CURSOR_OPEN && reply_cursor_open_read(&body, &opened)) {
+        struct wire_reader r = wire_reader_of(opened.filter.data, opened.filter.size);
+        struct filter *filter = malloc(sizeof *filter);
+        if (!filter)
+            abort();
+        (void)filter_read(&r, filter);
+        free(filter);
+    }
+}
+
 static void count_reply(void *context, const struct reply *reply)
 {
     unsigned *count = context;
     (*count)++;
     assert((reply->message != NULL) == (reply->frame != NULL));
+    if (reply->frame && !reply->error)
+        read_cursor_reply(reply);
 }
 
 static void take_reply(uint8_t how, const uint8_t *data, size_t size)
@@ -39,7 +85,8 @@ static void take_reply(uint8_t how, const uint8_t *data, size_t size)
     unsigned ended = 0;
     if (pending_init(&p) != ERR_OK)
         abort();
-    const uint8_t ops[3] = {OP_PUT, OP_GET, OP_STREAM_OPEN};
+    const uint8_t third = how & 8 ? (uint8_t)(OP_CURSOR_OPEN + (how >> 4 & 3)) : OP_STREAM_OPEN;
+    const uint8_t ops[3] = {OP_PUT, OP_GET, third};
     for (int i = 0; i < 3; i++)
         pending_add(&p, &(struct pending_request){.op = ops[i],
                                                   .application = i < 2,
@@ -67,8 +114,10 @@ static void take_reply(uint8_t how, const uint8_t *data, size_t size)
 struct program {
     struct wire_reader r;
     struct watch_rule rule;
+    struct cursor_rule cursor;
     int64_t now;
     uint64_t last_delivered;
+    uint64_t said; /* acknowledged */
 };
 
 /* Small numbers meet each other more often than large ones. */
@@ -94,6 +143,7 @@ static void deliver(struct program *p, uint64_t seq)
     assert(seq > p->last_delivered);
     p->last_delivered = seq;
     watch_rule_delivered(&p->rule, seq);
+    cursor_rule_handed(&p->cursor, seq);
 }
 
 static void live_message(struct program *p)
@@ -169,12 +219,42 @@ static void read_bytes(struct program *p)
     wire_buffer_free(&b);
 }
 
+static void say(struct program *p, uint64_t seq)
+{
+    uint64_t most = p->rule.position > p->cursor.passed ? p->rule.position : p->cursor.passed;
+    cursor_rule_passed(&p->cursor, p->rule.position);
+    cursor_rule_say(&p->cursor, seq);
+    seq = seq < most ? seq : most;
+    p->said = seq > p->said ? seq : p->said;
+}
+
+static void step_cursor(struct program *p, uint8_t what)
+{
+    uint64_t position;
+    if (what == 1)
+        say(p, UINT64_MAX);
+    else if (what == 2)
+        say(p, p->last_delivered / 2);
+    else if (what == 3 && p->cursor.under_way)
+        cursor_rule_moved(&p->cursor);
+    else if (what == 4 && p->cursor.under_way)
+        cursor_rule_failed(&p->cursor, p->now, ERR_DISCONNECTED, false);
+    cursor_rule_passed(&p->cursor, p->rule.position);
+    if (!cursor_rule_wants_move(&p->cursor, p->now, &position))
+        return;
+    assert(position > p->cursor.moved && !p->cursor.under_way);
+    assert(position <= p->said || p->last_delivered <= p->said);
+    assert(position <= p->rule.position);
+    cursor_rule_sent(&p->cursor, position, p->now);
+}
+
 static void step(struct program *p)
 {
     uint64_t after;
     struct watch_opened o;
     p->now += wire_read_u8(&p->r) * 20;
-    switch (wire_read_u8(&p->r) % 11) {
+    uint8_t what = wire_read_u8(&p->r);
+    switch (what % 11) {
     case 0:
         if (watch_rule_wants_open(&p->rule, p->now))
             watch_rule_asked_open(&p->rule, p->now);
@@ -212,6 +292,7 @@ static void step(struct program *p)
     watch_rule_tick(&p->rule, p->now);
     (void)watch_rule_take_error(&p->rule);
     (void)watch_rule_due_ms(&p->rule);
+    step_cursor(p, what / 11 % 5);
 }
 
 static void run_program(const uint8_t *data, size_t size)
@@ -222,6 +303,8 @@ static void run_program(const uint8_t *data, size_t size)
     vigil_position position = {number(&p) % 3, number(&p)};
     watch_rule_init(&p.rule, since, position, no_reconnect, 1, 0);
     p.last_delivered = p.rule.positioned ? p.rule.position : 0;
+    p.said = p.last_delivered;
+    cursor_rule_init(&p.cursor, p.said, 0);
     while (wire_left(&p.r) > 0 && !p.r.failed) {
         uint64_t before = p.rule.position;
         bool positioned = p.rule.positioned;

@@ -35,6 +35,8 @@ int actor_increment(struct actor *a);
 int actor_fill(struct actor *a);
 int actor_watch(struct actor *a);
 int actor_cursor(struct actor *a);
+int actor_backup(struct actor *a);
+int actor_inspect(struct actor *a);
 int actor_mirror(struct actor *a);
 int actor_wait(struct actor *a);
 int actor_compact(struct actor *a);
@@ -51,12 +53,6 @@ size_t actor_filter(unsigned number, const char *patterns[16]);
 uint64_t actor_asks(struct actor *a, const char *kind);
 /* Begins the line of its answer. */
 void actor_told(struct actor *a, char kind, uint64_t id, int error);
-/* What a watcher sees, written down. */
-void actor_saw_opening(struct actor *a, enum vigil_since since, const vigil_position *position,
-                       const char *const *patterns, size_t count);
-void actor_saw_record(struct actor *a, const vigil_event *event);
-void actor_saw_bookmark(struct actor *a, const vigil_event *event);
-void actor_saw_end(struct actor *a, const vigil_watch *watch, int error);
 /* After SIGTERM: the newest record there is; false if the server cannot be asked in time. */
 bool actor_final_head(struct actor *a, uint64_t deadline_us, uint64_t *ret_head);
 

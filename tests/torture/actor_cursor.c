@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/torture/actor_sights.h"
+
 enum { NAME_SIZE = 32 };
 
 struct holder {
@@ -60,7 +62,12 @@ static bool take(struct actor *a, struct holder *h)
                                    .pattern_count = count,
                                    .bookmarks = true,
                                    .cursor = h->name,
-                                   .since = h->life % 2 ? VIGIL_SINCE_NOW : VIGIL_SINCE_OLDEST};
+                                   .since = h->life % 2 ? VIGIL_SINCE_NOW : VIGIL_SINCE_POSITION};
+    if (options.since == VIGIL_SINCE_POSITION) { /* and not "oldest", which may leave some out */
+        vigil_info info;
+        vigil_get_info(a->v, &info);
+        options.position = (vigil_position){info.epoch, info.oldest > 0 ? info.oldest - 1 : 0};
+    }
     uint64_t id = actor_asks(a, "open");
     history_word(&a->history, h->name);
     history_u64(&a->history, count);

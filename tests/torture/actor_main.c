@@ -117,7 +117,8 @@ static int run(struct actor *a, const char *role)
     } roles[] = {{"mutate", actor_mutate},   {"watch", actor_watch},
                  {"mirror", actor_mirror},   {"wait", actor_wait},
                  {"compact", actor_compact}, {"increment", actor_increment},
-                 {"fill", actor_fill},       {"cursor", actor_cursor}};
+                 {"fill", actor_fill},       {"cursor", actor_cursor},
+                 {"backup", actor_backup},   {"inspect", actor_inspect}};
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         if (strcmp(roles[i].name, role) == 0)
             return roles[i].run(a);

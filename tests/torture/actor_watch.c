@@ -10,8 +10,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/torture/actor_sights.h"
+
 struct watcher {
     vigil_watch *watch;
+    bool before;             /* it tells values before, too */
     vigil_position position; /* where to go on; epoch 0: it has never been open */
 };
 
@@ -48,21 +51,6 @@ static void find_position(const struct actor *a, vigil_position *ret_position)
     fclose(file);
 }
 
-void actor_saw_end(struct actor *a, const vigil_watch *watch, int error)
-{
-    vigil_position position;
-    uint64_t epoch = 0, head = 0, oldest = 0;
-    vigil_watch_position(watch, &position);
-    vigil_watch_bounds(watch, &epoch, &head, &oldest);
-    history_begin(&a->history, 'X');
-    history_u64(&a->history, (uint64_t)error);
-    history_u64(&a->history, epoch);
-    history_u64(&a->history, position.seq);
-    history_u64(&a->history, oldest);
-    history_u64(&a->history, head);
-    history_end(&a->history);
-}
-
 /* An end before there was a watch. */
 static void write_refused(struct actor *a, const struct watcher *w, int error)
 {
@@ -74,21 +62,6 @@ static void write_refused(struct actor *a, const struct watcher *w, int error)
     history_u64(&a->history, w->position.seq);
     history_u64(&a->history, info.oldest);
     history_u64(&a->history, info.head);
-    history_end(&a->history);
-}
-
-void actor_saw_opening(struct actor *a, enum vigil_since since, const vigil_position *position,
-                       const char *const *patterns, size_t count)
-{
-    static const char *const names[] = {"now", "oldest", "position"};
-    history_begin(&a->history, 'W');
-    history_u64(&a->history, history_now_us());
-    history_word(&a->history, names[since]);
-    history_u64(&a->history, position->epoch);
-    history_u64(&a->history, position->seq);
-    history_u64(&a->history, count);
-    for (size_t i = 0; i < count; i++)
-        history_word(&a->history, patterns[i]);
     history_end(&a->history);
 }
 
@@ -118,7 +91,13 @@ static int open_watch(struct actor *a, struct watcher *w)
 {
     const char *patterns[16];
     size_t count = actor_filter(a->number, patterns);
-    vigil_watch_options options = {.patterns = patterns, .pattern_count = count, .bookmarks = true};
+    static const size_t memories[] = {1, 2000, 0};
+    w->before = actor_draw(a, 3) == 0;
+    vigil_watch_options options = {.patterns = patterns,
+                                   .pattern_count = count,
+                                   .bookmarks = true,
+                                   .before = w->before,
+                                   .before_memory_bytes = memories[actor_draw(a, 3)]};
     if (w->position.epoch != 0 && actor_draw(a, 6) == 0)
         try_nonsense(a, w->position);
     if (w->position.epoch != 0) {
@@ -153,38 +132,6 @@ static void close_watch(struct watcher *w)
     w->watch = NULL;
 }
 
-void actor_saw_record(struct actor *a, const vigil_event *event)
-{
-    const vigil_record *r = &event->record;
-    struct history *h = &a->history;
-    history_begin(h, 'E');
-    history_u64(h, event->position.seq);
-    history_u64(h, r->seq);
-    history_u64(h, r->time_us);
-    history_u64(h, r->session);
-    history_u64(h, r->number);
-    history_u64(h, r->parts);
-    history_u64(h, r->count);
-    for (uint16_t i = 0; i < r->count; i++) {
-        const vigil_change *c = &r->changes[i];
-        history_u64(h, (uint64_t)c->op);
-        history_u64(h, c->part);
-        history_word(h, c->key);
-        history_u64(h, c->prev_seq);
-        history_value(h, c->op == VIGIL_PUT ? c->value : NULL, c->size);
-    }
-    history_end(h);
-}
-
-void actor_saw_bookmark(struct actor *a, const vigil_event *event)
-{
-    history_begin(&a->history, 'B');
-    history_u64(&a->history, event->position.seq);
-    history_u64(&a->history, event->head);
-    history_u64(&a->history, event->oldest);
-    history_end(&a->history);
-}
-
 /* One event. Returns what next returned. */
 static int take_one(struct actor *a, struct watcher *w, int timeout_ms)
 {
@@ -192,7 +139,9 @@ static int take_one(struct actor *a, struct watcher *w, int timeout_ms)
     int err = vigil_watch_next(w->watch, timeout_ms, &event);
     if (err == VIGIL_OK && event->kind == VIGIL_EVENT_RECORD)
         actor_saw_record(a, event);
-    else if (err == VIGIL_OK)
+    if (err == VIGIL_OK && event->kind == VIGIL_EVENT_RECORD && w->before)
+        actor_saw_before(a, &event->record);
+    if (err == VIGIL_OK && event->kind == VIGIL_EVENT_BOOKMARK)
         actor_saw_bookmark(a, event);
     if (err == VIGIL_OK)
         w->position = event->position;

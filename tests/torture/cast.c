@@ -115,31 +115,37 @@ static bool is_watcher(const struct cast_actor *a)
            strcmp(a->role, "cursor") == 0;
 }
 
+static bool wait_until(struct cast *c, unsigned index, uint64_t deadline_us)
+{
+    struct cast_actor *a = &c->actors[index];
+    struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
+    int status = 0;
+    while (a->pid > 0 && !has_ended(a, &status)) {
+        if (torture_interrupted || history_now_us() > deadline_us) {
+            snprintf(c->error, sizeof c->error,
+                     torture_interrupted ? "%s: interrupted" : "%s does not end", a->history);
+            return false;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return (WIFEXITED(status) && WEXITSTATUS(status) == 0) || report(c, a, status);
+}
+
+bool cast_wait(struct cast *c, unsigned index, uint32_t timeout_ms)
+{
+    return wait_until(c, index, history_now_us() + (uint64_t)timeout_ms * 1000);
+}
+
 bool cast_end(struct cast *c, bool watchers, uint32_t timeout_ms)
 {
-    uint64_t deadline = history_now_us() + (uint64_t)timeout_ms * 1000;
+    uint64_t deadline_us = history_now_us() + (uint64_t)timeout_ms * 1000;
     for (unsigned i = 0; i < c->count; i++) {
         if (is_watcher(&c->actors[i]) == watchers)
             cast_signal(c, i, SIGTERM);
     }
-    for (unsigned i = 0; i < c->count;) {
-        int status = 0;
-        struct cast_actor *a = &c->actors[i];
-        if (a->pid <= 0 || is_watcher(a) != watchers) {
-            i++;
-        } else if (has_ended(a, &status)) {
-            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-                return report(c, a, status);
-        } else if (torture_interrupted) {
-            snprintf(c->error, sizeof c->error, "interrupted");
+    for (unsigned i = 0; i < c->count; i++) {
+        if (is_watcher(&c->actors[i]) == watchers && !wait_until(c, i, deadline_us))
             return false;
-        } else if (history_now_us() > deadline) {
-            snprintf(c->error, sizeof c->error, "%s does not end", a->history);
-            return false;
-        } else {
-            struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
-            nanosleep(&pause, NULL);
-        }
     }
     return true;
 }

@@ -27,7 +27,7 @@ struct cast_actor {
 struct cast {
     const char *program;
     char log[160]; /* what they write to stderr */
-    struct cast_actor actors[PLAN_ACTORS_MAX + 1];
+    struct cast_actor actors[PLAN_ACTORS_MAX + 2];
     unsigned count;
     char error[512];
 };
@@ -44,6 +44,8 @@ bool cast_check(struct cast *c);
 /* SIGTERM to all whose role is (or, with others, is not) to watch, to mirror or to hold a cursor; false, with error, if one
  * fails or does not end within timeout_ms, or the run is interrupted. */
 bool cast_end(struct cast *c, bool watchers, uint32_t timeout_ms);
+/* Until it has ended by itself; false, with error, if that is not a success, or takes too long. */
+bool cast_wait(struct cast *c, unsigned index, uint32_t timeout_ms);
 void cast_kill_all(struct cast *c);
 
 #endif

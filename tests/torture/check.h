@@ -32,6 +32,7 @@ bool is_unread(const struct check *c, uint64_t seq);
 /* The record's change of key; NULL if it has none. */
 const struct seen_change *change_of_key(const struct check *c, const struct seen_record *r,
                                         uint32_t key);
+bool same_record(const struct check *c, const struct seen_record *a, const struct seen_record *b);
 /* Where key changed last before seq; 0: nowhere. */
 uint64_t changed_before(const struct check *c, uint32_t key, uint64_t seq);
 /* Where key changed first after seq; NEVER: nowhere. */
@@ -50,5 +51,6 @@ void check_waits(struct check *c);
 void check_state(struct check *c);
 void check_watches(struct check *c);
 void check_cursors(struct check *c);
+void check_restored(struct check *c);
 
 #endif

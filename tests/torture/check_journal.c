@@ -8,8 +8,7 @@
 
 #include "tests/torture/check.h"
 
-static bool same_record(const struct check *c, const struct seen_record *a,
-                        const struct seen_record *b)
+bool same_record(const struct check *c, const struct seen_record *a, const struct seen_record *b)
 {
     if (a->time_us != b->time_us || a->session != b->session || a->number != b->number ||
         a->parts != b->parts || a->count != b->count)

@@ -13,8 +13,10 @@
 
 static const char *kind_name(const struct operation *o)
 {
-    static const char *const names[] = {"put",     "del",  "incr",    "txn",  "get", "list", "wait",
-                                        "compact", "peek", "history", "open", "ack", "look"};
+    static const char *const names[] = {"put",  "del",  "incr",    "txn",   "get",
+                                        "list", "wait", "compact", "peek",  "history",
+                                        "open", "ack",  "look",    "backup"};
+    _Static_assert(sizeof names / sizeof *names == OPERATION_BACKUP + 1, "one for each kind");
     return names[o->kind];
 }
 
@@ -209,6 +211,8 @@ static int compare_moments(const void *left, const void *right)
 /* Its answer names its place in the order. */
 static bool has_place(const struct operation *o)
 {
+    if (o->kind == OPERATION_BACKUP)
+        return o->error == 0; /* it read everything */
     if (o->error != 0 || o->kind >= OPERATION_COMPACT)
         return false;
     return o->kind != OPERATION_WAIT || o->succeeded;

@@ -82,6 +82,28 @@ static bool same_change(const struct seen_change *a, const struct seen_change *b
     return a->key == b->key && a->op == b->op && a->prev_seq == b->prev_seq && a->mark == b->mark;
 }
 
+/* The value before is the one of the change before; it is unknown only where compaction took that. */
+static void check_before(struct check *c, const struct watching *w, uint64_t seq,
+                         const struct seen_change *came)
+{
+    const struct seen_record *r = came->prev_seq ? record_at(c, came->prev_seq) : NULL;
+    const struct seen_change *old = r ? change_of_key(c, r, came->key) : NULL;
+    bool was_there = old && old->op == VIGIL_PUT;
+    bool right = came->before == VIGIL_BEFORE_UNKNOWN && came->prev_seq < c->oldest;
+    if (came->before == VIGIL_BEFORE_NOT_ASKED || is_unread(c, came->prev_seq))
+        return;
+    if (came->before == VIGIL_BEFORE_ABSENT)
+        right = !was_there;
+    else if (came->before == VIGIL_BEFORE_VALUE)
+        right = was_there && came->before_mark == old->mark;
+    checked(c, PROPERTY_BEFORE);
+    if (!right)
+        accuse(c, PROPERTY_BEFORE,
+               "%s: what %s was before %" PRIu64 " was told wrongly (%u); it changed at %" PRIu64,
+               source_name(c, w->source), key_name(c, came->key), seq, came->before,
+               came->prev_seq);
+}
+
 /* All parts of the record that match, and no other, as they stand in the journal. */
 static void compare_content(struct check *c, const struct watching *w,
                             const struct seen_record *seen, const struct seen_record *r)
@@ -102,6 +124,7 @@ static void compare_content(struct check *c, const struct watching *w,
             accuse(c, PROPERTY_DURABLE,
                    "%s: part %u of record %" PRIu64 " was shown otherwise than it is",
                    source_name(c, w->source), came[i].part, seen->seq);
+        check_before(c, w, seen->seq, &came[i]);
         if (!filter_matches(c->e, w->filter, came[i].key))
             accuse(c, PROPERTY_FILTERED, "%s: record %" PRIu64 " brought %s, which does not match",
                    source_name(c, w->source), seen->seq, key_name(c, came[i].key));

@@ -13,8 +13,9 @@
 const char *property_name(enum property p)
 {
     static const char *const names[PROPERTY_COUNT] = {
-        "serial",    "durable",    "ordered", "unique",       "reliable", "atomic", "filtered",
-        "resumable", "bookmarked", "honest",  "exactly once", "waits",    "cursors"};
+        "serial",       "durable",  "ordered",   "unique",     "reliable",
+        "atomic",       "filtered", "resumable", "bookmarked", "honest",
+        "exactly once", "waits",    "cursors",   "before",     "backups"};
     return names[p];
 }
 
@@ -168,6 +169,7 @@ void checker_run(const struct evidence *e, const struct checker_options *options
     check_state(&c);
     check_watches(&c);
     check_cursors(&c);
+    check_restored(&c);
     ret_verdict->unread = c.unread;
     free(c.key_seqs);
     free(c.key_first);

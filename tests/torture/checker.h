@@ -10,6 +10,7 @@
  *   check_history.c      each key's history against the journal
  *   check_watches.c      each watch against what the journal says it should have seen
  *   check_cursors.c      each named cursor over all who held it
+ *   check_restored.c     what was restored against what was backed up
  */
 #ifndef VIGIL_TESTS_TORTURE_CHECKER_H
 #define VIGIL_TESTS_TORTURE_CHECKER_H
@@ -30,6 +31,8 @@ enum property {
     PROPERTY_EXACTLY_ONCE,
     PROPERTY_WAITS,
     PROPERTY_CURSORS,
+    PROPERTY_BEFORE,
+    PROPERTY_BACKUPS,
     PROPERTY_COUNT
 };
 

@@ -24,6 +24,7 @@ struct control {
     _Atomic uint32_t pace_us;        /* a mutator's pause between two requests */
     _Atomic uint32_t cursor_lives[CONTROL_CURSORS]; /* cursors given up because compaction had
                                                         passed them: the next has another name */
+    _Atomic uint64_t epoch;                         /* of the journal */
     _Atomic uint64_t harvested; /* records up to this have been read from the journal: compaction
                                         must leave the others */
 };

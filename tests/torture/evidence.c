@@ -42,6 +42,8 @@ void evidence_free(struct evidence *e)
     free(e->entries.items);
     free(e->digests.items);
     free(e->watches.items);
+    free(e->restored.items);
+    free(e->restored_records.items);
 }
 
 void *evidence_grown(void *items, size_t count, size_t *allocated, size_t item_size)

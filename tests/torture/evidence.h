@@ -27,7 +27,9 @@ struct seen_change {
     uint8_t op;   /* enum vigil_change_op; of a request, 3 is an increment */
     uint16_t part;
     uint64_t prev_seq;
-    uint64_t mark; /* 0: no value; of an increment, by how much */
+    uint64_t mark;        /* 0: no value; of an increment, by how much */
+    uint8_t before;       /* enum vigil_before, as a watcher was told */
+    uint64_t before_mark; /* 0: no value */
 };
 
 struct seen_record {
@@ -57,7 +59,8 @@ enum operation_kind {
     OPERATION_HISTORY,
     OPERATION_CURSOR_OPEN,
     OPERATION_CURSOR_ACKNOWLEDGE,
-    OPERATION_CURSOR_LOOK
+    OPERATION_CURSOR_LOOK,
+    OPERATION_BACKUP
 };
 
 struct operation {
@@ -136,6 +139,13 @@ struct watch_event {
     struct seen_record record; /* RECORD */
 };
 
+/* What a server had that was started with a backup. */
+struct restored {
+    uint32_t source;
+    uint64_t epoch, oldest, head;
+    size_t first, count; /* of its records, among restored_records */
+};
+
 struct evidence {
     LIST_OF(char *) sources;
     LIST_OF(char *) keys;
@@ -149,6 +159,8 @@ struct evidence {
     LIST_OF(struct entry_claim) entries;
     LIST_OF(struct digest_claim) digests;
     LIST_OF(struct watch_event) watches;
+    LIST_OF(struct restored) restored;
+    LIST_OF(struct seen_record) restored_records;
     uint64_t verify_problems;
     bool may_miss; /* the server removes records, read or not */
     uint32_t processes;

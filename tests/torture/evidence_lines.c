@@ -177,8 +177,9 @@ static void cursor_asked(struct words *w, struct evidence *e, struct operation *
 
 static bool line_asked(struct words *w, struct evidence *e)
 {
-    static const char *const kinds[] = {"put",     "del",  "incr",    "txn",  "get", "list", "wait",
-                                        "compact", "peek", "history", "open", "ack", "look"};
+    static const char *const kinds[] = {"put",  "del",  "incr",    "txn",   "get",
+                                        "list", "wait", "compact", "peek",  "history",
+                                        "open", "ack",  "look",    "backup"};
     struct operation o = {
         .source = this_source(e), .process = e->processes, .end_us = NEVER, .error = NO_ANSWER};
     o.id = number(w);
@@ -218,6 +219,7 @@ static bool line_asked(struct words *w, struct evidence *e)
     case OPERATION_GET:
     case OPERATION_LIST:
     case OPERATION_COMPACT:
+    case OPERATION_BACKUP:
         break;
     default:
         return false;
@@ -366,6 +368,44 @@ static bool line_watch(struct words *w, struct evidence *e, char kind)
     return !w->failed;
 }
 
+static bool line_before(struct words *w, struct evidence *e)
+{
+    uint64_t seq = number(w);
+    uint64_t count = number(w);
+    const struct watch_event *seen =
+        e->watches.count > 0 ? &e->watches.items[e->watches.count - 1] : NULL;
+    if (!seen || seen->kind != WATCH_RECORD || seen->source != this_source(e) ||
+        seen->record.seq != seq || seen->record.count != count)
+        return false;
+    for (uint64_t i = 0; i < count && !w->failed; i++) {
+        struct seen_change *change = &e->changes.items[seen->record.first + i];
+        change->before = (uint8_t)number(w);
+        change->before_mark = mark(w);
+    }
+    return !w->failed;
+}
+
+static bool line_restored(struct words *w, struct evidence *e)
+{
+    struct restored r = {.source = this_source(e), .first = e->restored_records.count};
+    r.epoch = number(w);
+    r.oldest = number(w);
+    r.head = number(w);
+    if (!w->failed)
+        *LIST_ADD(&e->restored) = r;
+    return !w->failed;
+}
+
+static bool line_restored_record(struct words *w, struct evidence *e)
+{
+    if (e->restored.count == 0)
+        return false;
+    struct seen_record r = record(w, e);
+    *LIST_ADD(&e->restored_records) = r;
+    e->restored.items[e->restored.count - 1].count++;
+    return !w->failed;
+}
+
 static bool line_mirror(struct words *w, struct evidence *e)
 {
     struct digest_claim c = {.source = this_source(e), .operation = SIZE_MAX};
@@ -425,6 +465,12 @@ bool evidence_line(struct evidence *e, char *line)
         return line_watch(&w, e, *kind);
     case 'M':
         return line_mirror(&w, e);
+    case 'U':
+        return line_before(&w, e);
+    case 'Y':
+        return line_restored(&w, e);
+    case 'I':
+        return line_restored_record(&w, e);
     default:
         return false;
     }

@@ -155,6 +155,7 @@ static bool read_records(struct harvest *h, struct journal_reader *reader, bool 
     if (!all && h->head > RECENT && h->head - RECENT > from)
         from = h->head - RECENT;
     h->head = view.head;
+    h->epoch = view.epoch;
     int err = journal_reader_seek(reader, from, &failure);
     bool ok = true;
     while (ok && err == ERR_OK) {

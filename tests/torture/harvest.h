@@ -14,7 +14,7 @@ struct harvest {
     struct history history;
     uint32_t *crcs; /* [seq], of the records read; 0: none */
     uint64_t crcs_count;
-    uint64_t head;
+    uint64_t head, epoch;
     unsigned readings;
     char error[1024];
 };

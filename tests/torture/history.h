@@ -18,12 +18,12 @@
  *     O id time del key condition
  *     O id time incr key by
  *     O id time txn compares (key seq)... changes (p key mark | d key | i key by)...
- *     O id time get | list | compact
+ *     O id time get | list | compact | backup
  *     O id time wait key since divisor remainder until    since: `-` or seq; until: 0, or what it has looked
  *                                                 at if it times out
  *     O id time peek key | history key            peek: a get among pipelined requests
  *     O id time open cursor patterns pattern... | ack cursor seq waits | look cursor
- *     R id time error seq prev version mark       of put, del, incr (its value), peek, compact, and
+ *     R id time error seq prev version mark       of put, del, incr (its value), peek, compact, backup, and
  *                                                 of open, ack, look: seq is the cursor's position
  *     S id time error seq succeeded               of txn
  *     G id time error seq n (key present modified created version mark)...
@@ -33,12 +33,17 @@
  *   what a watcher saw
  *     W time since epoch seq patterns pattern...  opened, at this position; since: now, oldest, position
  *     E position seq time session number parts changes
+ *     U seq changes (before mark)...              the values before, of the record just seen
  *     B position head oldest
  *     X error epoch position oldest head          its end, as it was told
  *     F head                                      it has drained the stream up to head
  *     Z expected error                            asked for a position that is none
  *   what a mirror held
  *     M time seq at_least count digest patterns pattern...
+ *
+ *   what was found in a restored backup
+ *     Y epoch oldest head
+ *     I seq time session number parts changes
  *
  *   changes: n (op part key prev_seq mark)...
  */

@@ -105,6 +105,8 @@ static void draw_actors(struct plan *p, struct sample *s)
         add_actor(p, s, "cursor", i);
         add_actor(p, s, "cursor", CONTROL_CURSORS + i);
     }
+    if (below(s, 2) == 0)
+        add_actor(p, s, "backup", 0);
     p->exposed_count = p->actors_count;
     if (p->retains) { /* sees what is removed before it is read */
         add_actor(p, s, "watch", ACTOR_FILTERS);

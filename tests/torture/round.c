@@ -21,6 +21,7 @@
 #include "tests/torture/control.h"
 #include "tests/torture/endpoints.h"
 #include "tests/torture/harvest.h"
+#include "tests/torture/restoring.h"
 #include "tests/torture/verdict_print.h"
 
 enum { END_MS = 30000, DRAIN_MS = 60000, STEP_MS = 5 };
@@ -93,6 +94,7 @@ static bool harvest(struct round *r, bool verify)
     if (!harvest_read(&r->harvest, verify))
         return fail(r, "%s", r->harvest.error);
     atomic_store(&r->control->harvested, r->harvest.head);
+    atomic_store(&r->control->epoch, r->harvest.epoch);
     return true;
 }
 
@@ -363,6 +365,8 @@ static bool play(struct round *r)
         return fail(r, "%s", r->cast.error);
     if (!check_server(r) || !stop_server(r, SIGTERM) || !harvest(r, true))
         return false;
+    if (!restoring_run(&r->cast, r->options->vigild, r->folder))
+        return fail(r, "%s", r->cast.error);
     return judge(r);
 }
 

@@ -65,9 +65,11 @@ static const char cursor_text[] = "O 101 10 open c 1 a/* .\n"
                                   "R 101 20 0 0 0 0 - .\n"
                                   "W 20 position 7 0 1 a/* .\n"
                                   "E 1 1 100 0 0 1 1 1 1 a/x 0 11 .\n"
+                                  "U 1 1 2 - .\n"
                                   "O 102 30 ack c 1 0 .\n"
                                   "R 102 31 0 1 0 0 - .\n"
                                   "E 3 3 102 0 0 2 1 1 1 a/x 1 13 .\n"
+                                  "U 3 1 1 11 .\n"
                                   "O 103 40 ack c 3 1 .\n"
                                   "R 103 50 0 3 0 0 - .\n"
                                   "O 104 80 ack c 4 1 .\n"
@@ -78,6 +80,7 @@ static const char cursor_text[] = "O 101 10 open c 1 a/* .\n"
                                   "R 105 70 0 5 0 0 - .\n"
                                   "W 70 position 7 5 1 a/* .\n"
                                   "E 6 6 105 0 0 1 1 2 1 a/x 3 - .\n"
+                                  "U 6 1 1 13 .\n"
                                   "O 106 100 ack c 6 0 .\n"
                                   "R 106 101 0 6 0 0 - .\n"
                                   "O 107 110 look c .\n"
@@ -103,6 +106,14 @@ static void write_mirror(char out[TEXT_MAX], uint64_t spoil)
     snprintf(out, TEXT_MAX, "M 1 3 2 2 %llu 1 * .\n", (unsigned long long)digest);
 }
 
+/* A backup of everything up to 3, restored. */
+static const char restored_text[] = "O 201 61 backup .\n"
+                                    "R 201 65 0 3 0 0 - .\n"
+                                    "Y 8 2 3 .\n"
+                                    "I 2 101 0 0 1 1 1 1 b/y 0 12 .\n"
+                                    "I 3 102 0 0 2 2 1 1 a/x 1 13 1 2 b/y 2 14 .\n"
+                                    "Z 6 6 .\n";
+
 /* All changes of a/x, or only those from 6 on. */
 static void write_history(char *out, bool complete)
 {
@@ -114,7 +125,8 @@ static void write_history(char *out, bool complete)
 }
 
 struct texts {
-    char journal[TEXT_MAX], client[TEXT_MAX], watch[TEXT_MAX], cursor[TEXT_MAX], mirror[TEXT_MAX];
+    char journal[TEXT_MAX], client[TEXT_MAX], watch[TEXT_MAX], cursor[TEXT_MAX], restored[TEXT_MAX],
+        mirror[TEXT_MAX];
 };
 
 static struct texts clean(void)
@@ -125,6 +137,7 @@ static struct texts clean(void)
     write_history(t.client, true);
     snprintf(t.watch, TEXT_MAX, "%s", watch_text);
     snprintf(t.cursor, TEXT_MAX, "%s", cursor_text);
+    snprintf(t.restored, TEXT_MAX, "%s", restored_text);
     write_mirror(t.mirror, 0);
     return t;
 }
@@ -132,8 +145,9 @@ static struct texts clean(void)
 static void judge(const struct texts *t, const struct checker_options *options, struct verdict *v)
 {
     struct evidence e;
-    const char *const texts[] = {t->journal, t->client, t->watch, t->cursor, t->mirror};
-    const char *const names[] = {"journal", "client", "watch", "cursor", "mirror"};
+    const char *const texts[] = {t->journal, t->client,   t->watch,
+                                 t->cursor,  t->restored, t->mirror};
+    const char *const names[] = {"journal", "client", "watch", "cursor", "restored", "mirror"};
     evidence_init(&e);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (!evidence_add_text(&e, names[i], texts[i], strlen(texts[i])))
@@ -179,7 +193,7 @@ static void a_clean_history_passes_and_every_property_was_looked_at(void **state
     assert_int_equal(v.increments_applied, 2);
 }
 
-enum { JOURNAL, CLIENT, WATCH, CURSOR };
+enum { JOURNAL, CLIENT, WATCH, CURSOR, RESTORED };
 
 struct violation {
     enum property property;
@@ -270,6 +284,18 @@ static const struct violation violations[] = {
     {PROPERTY_CURSORS, CURSOR, "R 104 90 32", "R 104 90 8"},
     {PROPERTY_HONEST, CURSOR, "O 105 60 open", "O 105 96 open"}, /* after it had been told */
     {PROPERTY_RESUMABLE, CURSOR, "E 6 6 105", "E 3 3 102 0 0 2 1 1 1 a/x 1 13 .\nE 6 6 105"},
+    {PROPERTY_BEFORE, CURSOR, "U 3 1 1 11", "U 3 1 1 12"},
+    {PROPERTY_BEFORE, CURSOR, "U 3 1 1 11", "U 3 1 2 -"},
+    {PROPERTY_BEFORE, CURSOR, "U 3 1 1 11", "U 3 1 3 -"}, /* 1 is still there */
+    {PROPERTY_BEFORE, CURSOR, "U 1 1 2 -", "U 1 1 1 13"},
+    {PROPERTY_BACKUPS, RESTORED, "Y 8 2 3", "Y 7 2 3"},
+    {PROPERTY_BACKUPS, RESTORED, "Y 8 2 3", "Y 8 1 3"},
+    {PROPERTY_BACKUPS, RESTORED, "Y 8 2 3", "Y 8 2 4"},
+    {PROPERTY_BACKUPS, RESTORED, "R 201 65 0 3", "R 201 65 0 2"},
+    {PROPERTY_BACKUPS, RESTORED, "I 2 101 0 0 1 1 1 1 b/y 0 12 .\n", ""},
+    {PROPERTY_BACKUPS, RESTORED, "a/x 1 13", "a/x 1 12"},
+    {PROPERTY_SERIAL, RESTORED, "O 201 61", "O 201 85"}, /* with the end at 89: not up to date */
+    {PROPERTY_HONEST, RESTORED, "Z 6 6", "Z 6 0"},
     {PROPERTY_WAITS, CLIENT, "wait a/x 3 20 13 7", "wait a/x 2 20 13 7"},
     {PROPERTY_WAITS, CLIENT, "wait b/y - 20 12 7", "wait b/y - 20 14 7"},
 };
@@ -281,10 +307,13 @@ static void each_violation_is_caught_and_called_by_its_name(void **state)
         const struct violation *broken = &violations[i];
         struct texts t = clean();
         struct verdict v;
-        char *const texts[] = {t.journal, t.client, t.watch, t.cursor};
+        char *const texts[] = {t.journal, t.client, t.watch, t.cursor, t.restored};
         replace(texts[broken->where], broken->old, broken->new_text);
         if (broken->new_text[0] == 'O' && broken->property == PROPERTY_SERIAL)
-            replace(t.client, "R 1 20", "R 1 55"); /* its end after its beginning */
+            replace(broken->where == CLIENT ? t.client : t.restored,
+                    broken->where == CLIENT ? "R 1 20" : "R 201 65",
+                    broken->where == CLIENT ? "R 1 55"
+                                            : "R 201 89"); /* its end after its beginning */
         judge(&t, NULL, &v);
         if (v.findings[broken->property].violations == 0) {
             show(&v);

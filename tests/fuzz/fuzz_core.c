@@ -7,17 +7,20 @@
  *  - records are whole, in seq order, and name the seq at which each key changed before;
  *  - the records of a session have rising numbers: none is applied twice;
  *  - an abort leaves the keys as they were, a restart too;
- *  - what a stream emits is whole, and its chain has no gap.
+ *  - what a stream emits is whole, and its chain has no gap;
+ *  - named cursors are what shadow_cursors.h makes of the same messages.
  *
  * Input: commands of one byte (its remainder by 8), each with what follows it:
  *  0 message: u8 peer, u16 size, bytes     4 tick: u8
  *  1 request: u8 peer (from 128 on: within a session, see send_request),
  *             u8 op, u8 flags,             5 slice: u8 rows
  *    u16 size, body (for stream_renew and  6 commit, restart
- *    _close: numbers of known topics)      7 subscription: u8 number of a known topic
+ *    _close: numbers of known topics; for  7 subscription: u8 number of a known topic
+ *    cursor_move: see write_move)
  *  2 commit   3 abort
  */
 #include "tests/support/core_fixture.h"
+#include "tests/support/shadow_cursors.h"
 
 enum { STEPS_MAX = 300, KEYS_MAX = 500, TOPICS_MAX = 64, PEERS = 5, SESSIONS_MAX = 8 };
 
@@ -51,6 +54,7 @@ struct fuzz {
     size_t sent_count;
     uint64_t checked; /* seq of the newest record that was looked at */
     struct core_figures before;
+    struct shadow_cursors cursors;
 };
 
 #define CHECK(condition)  \
@@ -217,6 +221,7 @@ static void commit(struct fuzz *z)
     core_fixture_commit(&z->f);
     check_records(z);
     check_replies(z, ERR_OK);
+    shadow_cursors_committed(&z->cursors, &z->f);
     check_emitted(z);
 }
 
@@ -225,6 +230,7 @@ static void abort_batch(struct fuzz *z)
     struct core_figures after;
     core_fixture_abort(&z->f, ERR_IO, "a test");
     check_replies(z, ERR_IO);
+    shadow_cursors_aborted(&z->cursors);
     core_figures(z->f.core, &after);
     CHECK(after.overlay_keys == z->before.overlay_keys);
     CHECK(after.overlay_bytes == z->before.overlay_bytes);
@@ -239,6 +245,7 @@ static void send_message(struct fuzz *z, uint8_t peer, struct bytes message)
         begin(z);
     }
     z->sent[z->sent_count++] = message.size >= 4 ? wire_load_u16(message.data + 2) : 1;
+    shadow_cursors_sent(&z->cursors, message);
     core_fixture_send_bytes(&z->f, names[peer % PEERS], message);
 }
 
@@ -270,6 +277,18 @@ static void begin_in_session(struct fuzz *z, uint8_t how)
     }
 }
 
+/* Of a cursor that is there: its number; bit 0: by who held it before, bit 1: in another epoch; the
+ * position. No fuzzer guesses a holder. */
+static void write_move(struct fuzz *z, struct bytes body)
+{
+    const struct shadow_cursor *c = &z->cursors.list[body.data[0] % z->cursors.count];
+    request_cursor_move_write(
+        &z->f.message, &(struct request_cursor_move){.holder = c->holder - (body.data[1] & 1u),
+                                                     .epoch = z->f.epoch + (body.data[1] >> 1 & 1u),
+                                                     .position = body.data[2],
+                                                     .name = c->name});
+}
+
 static void send_request(struct fuzz *z, struct wire_reader *r)
 {
     struct core_fixture *f = &z->f;
@@ -288,6 +307,8 @@ static void send_request(struct fuzz *z, struct wire_reader *r)
             wire_write_u16(&f->message, (uint16_t)body.size);
         for (size_t i = 0; i < body.size; i++)
             wire_write_raw(&f->message, z->topics[body.data[i] % TOPICS_MAX].topic, TOPIC_SIZE);
+    } else if (op == OP_CURSOR_MOVE && body.size >= 3 && z->cursors.count > 0) {
+        write_move(z, body);
     } else {
         wire_write_raw(&f->message, body.data, body.size);
     }
@@ -302,6 +323,7 @@ static void restart(struct fuzz *z)
     z->topic_count = 0;
     memset(z->topics, 0, sizeof z->topics);
     check_keys(z);
+    shadow_cursors_check(&z->cursors, &z->f);
     check_emitted(z);
     begin(z);
 }
@@ -359,9 +381,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                               .streams_per_peer_max = 30,
                                               .peers_max = 4,
                                               .sessions_max = 6,
+                                              .cursors_max = 4,
                                               .session_idle_ms = 4000};
     struct fuzz *z = calloc(1, sizeof *z);
     struct wire_reader r = wire_reader_of(data, size);
+    z->cursors.limit = limits.cursors_max;
     core_fixture_open(&z->f, 1, &limits);
     begin(z);
     for (unsigned i = 0; i < STEPS_MAX && wire_left(&r) > 0; i++)
@@ -369,6 +393,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     restart(z);
     commit(z);
     core_fixture_close(&z->f);
+    shadow_cursors_free(&z->cursors);
     for (size_t i = 0; i < z->key_count; i++)
         free((void *)(uintptr_t)z->keys[i].key.data);
     free(z);

@@ -18,6 +18,7 @@
 #define LIMIT_STREAMS 100000         /* distinct filters; default, settable */
 #define LIMIT_STREAMS_PER_PEER 10000 /* default, settable */
 #define LIMIT_PEERS 50000            /* peers that hold stream leases; default, settable */
+#define LIMIT_CONNECTIONS 16384      /* to all sockets; default, settable */
 #define TOPIC_SIZE 16
 
 /* Messages. One message carries 1..LIMIT_MESSAGE_REQUESTS requests. */

@@ -65,11 +65,12 @@ static void send_and_queue(struct core *core, struct stream *s, core_emit *emit,
     stream_make_idle(&core->streams, s);
 }
 
-void core_subscribed(struct core *core, struct bytes topic)
+bool core_subscribed(struct core *core, struct bytes topic)
 {
     struct stream *s = stream_table_find_topic(&core->streams, topic);
     if (s)
         stream_subscribed(&core->streams, s);
+    return s != NULL;
 }
 
 static void answer_subscriptions(struct core *core, core_emit *emit, void *context)

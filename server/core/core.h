@@ -114,8 +114,8 @@ typedef void core_emit(void *context, struct bytes message);
 /* Publishes the records of the batch just committed, in seq order, coalesced per stream. Before the
  * next core_batch_begin or core_tick. */
 void core_publish(struct core *core, core_emit *emit, void *context);
-/* A subscription notice's topic arrived: a known one is answered at the next core_tick. */
-void core_subscribed(struct core *core, struct bytes topic);
+/* A subscription notice's topic arrived: a known one (true) is answered at the next core_tick. */
+bool core_subscribed(struct core *core, struct bytes topic);
 /* Bookmarks that are due, leases that ended. Not within a batch; once a turn. Returns ms until it
  * wants to be called again. */
 uint32_t core_tick(struct core *core, uint64_t now_ms, core_emit *emit, void *context);

@@ -142,6 +142,10 @@ static const struct option_row options[] = {
      AT(limits.value_size_max), 1024, LIMIT_VALUE_SIZE_MAX, NULL},
     {"max-message", "SIZE", "Largest request message (default 4M, at most 64M)", GROUP_LIMITS,
      OPTION_SIZE32, AT(limits.message_size_max), 65536, LIMIT_MESSAGE_SIZE_MAX, NULL},
+    {"max-connections", "N",
+     "Connections to all three sockets; a client has up to two, and one for each watch (default "
+     "16384; fewer where the limit of open files is lower)",
+     GROUP_LIMITS, OPTION_COUNT32, AT(connections_max), 1, 10000000, NULL},
     {"max-streams", "N", "Different filters that are watched at once (default 100000)",
      GROUP_LIMITS, OPTION_COUNT32, AT(limits.streams_max), 1, 10000000, NULL},
     {"max-streams-per-peer", "N", "The same for one connection (default 10000)", GROUP_LIMITS,
@@ -448,6 +452,7 @@ int config_load(int argc, char **argv, struct config *ret_config, struct failure
                    .checkpoint_bytes = UINT64_C(32) << 20,
                    .checkpoint_records = 200000},
         .stream_queue = LIMIT_STREAM_QUEUE,
+        .connections_max = LIMIT_CONNECTIONS,
         .log_level = LOG_LEVEL_INFO,
     };
     struct arguments a = {0};

@@ -18,7 +18,7 @@ struct config {
     bool listen_in_tmp; /* the default in /tmp, in a folder that has to be made and checked */
     bool allow_remote;
     char data[CONFIG_PATH_SIZE];
-    bool data_default; /* folders above it are made too */
+    bool data_default;              /* folders above it are made too */
     char restore[CONFIG_PATH_SIZE]; /* a backup to begin with; empty: none */
     enum journal_durability durability;
     uint64_t sync_interval_ms; /* process mode */
@@ -26,6 +26,7 @@ struct config {
     struct journal_hold cursor_hold; /* its limits */
     struct core_limits limits;
     uint32_t stream_queue;
+    uint32_t connections_max;
     enum log_level log_level;
 };
 

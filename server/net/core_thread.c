@@ -32,9 +32,9 @@ struct core_loop {
     bool poll_failed;      /* it is said once */
 };
 
-static void subscribed(void *context, struct bytes topic)
+static bool subscribed(void *context, struct bytes topic)
 {
-    core_subscribed(context, topic);
+    return core_subscribed(context, topic);
 }
 
 /* True if there were any: their bookmarks are due. */

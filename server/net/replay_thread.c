@@ -8,6 +8,7 @@
 #include "server/net/zmq_socket.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 enum {
     NICENESS = 5,             /* live traffic goes first where cores are short */
     SWALLOW_PARTS = 4096,     /* surplus frames taken at once */
+    TRIM_MS = 10000,          /* after so long without work, free memory goes back to the system */
     BUFFER_START = 64 * 1024, /* grown at once: what a reply needs at most is not known before */
     PAUSE_MS = 10,            /* where waiting itself fails */
 };
@@ -84,7 +86,10 @@ static bool step(struct replay_thread *t)
 static bool wait_for_something(struct replay_thread *t, struct pollfd wait[2], int timeout_ms)
 {
     eventfd_t count;
-    if (poll(wait, 2, timeout_ms) >= 0)
+    int ready = poll(wait, 2, timeout_ms);
+    if (ready == 0 && timeout_ms > 0)
+        malloc_trim(0); /* what the crowd of an hour ago has left free */
+    if (ready >= 0)
         return wait[0].revents != 0;
     /* Out of memory, say. Requests are taken without it. */
     if (errno != EINTR && !t->poll_failed)
@@ -102,7 +107,7 @@ static void *run(void *context)
     /* On Linux this is about the calling thread. */
     setpriority(PRIO_PROCESS, 0, NICENESS);
     bool busy = true; /* there may be requests already */
-    while (!wait_for_something(t, wait, busy ? 0 : -1))
+    while (!wait_for_something(t, wait, busy ? 0 : TRIM_MS))
         busy = step(t) || socket_readable(t->socket);
     return NULL;
 }

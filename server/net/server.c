@@ -4,6 +4,7 @@
 
 #include "server/net/clocks.h"
 #include "server/net/crash.h"
+#include "server/net/gate.h"
 #include "server/net/log.h"
 #include "server/net/restore.h"
 #include "server/net/signals.h"
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 enum {
-    REQUEST_RECEIVE_QUEUE = 64, /* messages per client, before its own queue fills */
+    REQUEST_RECEIVE_QUEUE = 8, /* messages per client, of up to 4 MiB each; it keeps the rest */
     /* A peer's reading is heard of in steps of half the queue: twice the window is never full. */
     REQUEST_SEND_QUEUE = 2 * LIMIT_WINDOW_MESSAGES + 16,
     STREAM_RECEIVE_QUEUE = 64,        /* subscriptions */
@@ -255,6 +256,8 @@ static int start(struct server *s, struct failure *failure)
 {
     int err = descriptors_raise(failure);
     if (err == ERR_OK)
+        err = gate_open(s->config->connections_max, s->config->limits.message_size_max, failure);
+    if (err == ERR_OK)
         err = listen_open(s->config, &s->listen, failure);
     if (err == ERR_OK)
         err = open_journal(s, failure);
@@ -284,6 +287,7 @@ static void stop(struct server *s)
         socket_close(s->sockets[i], LINGER_MS);
     if (s->zmq)
         zmq_ctx_term(s->zmq);
+    gate_close();
     listen_close(&s->listen);
     core_free(s->core);
     crash_watch(NULL);

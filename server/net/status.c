@@ -2,6 +2,7 @@
 /* status.c - the figures of a status reply: a MessagePack map of text to integer or text. */
 #include "protocol/value.h"
 #include "server/net/clocks.h"
+#include "server/net/gate.h"
 #include "server/net/server.h"
 
 #include <inttypes.h>
@@ -106,6 +107,16 @@ static void add_core(struct map_writer *m, const struct server *s)
     add_integer(m, "bookmarks", figures.bookmarks);
 }
 
+static void add_gate(struct map_writer *m)
+{
+    struct gate_figures figures;
+    gate_figures(&figures);
+    add_integer(m, "connections_max", gate_connections_max());
+    add_integer(m, "connections_turned_away", figures.turned_away);
+    add_integer(m, "connections_refused", figures.refused);
+    add_integer(m, "connections_cut_off", figures.cut_off);
+}
+
 static void add_turns(struct map_writer *m, const struct server *s)
 {
     const struct turn_figures *figures = &s->turn.figures;
@@ -122,6 +133,7 @@ static void add_turns(struct map_writer *m, const struct server *s)
     add_integer(m, "commit_us_max", figures->commit_us.max);
     add_integer(m, "subscriptions", s->subscriptions.received);
     add_integer(m, "subscribers_ended", s->subscriptions.ended);
+    add_gate(m);
 }
 
 static void add_replay(struct map_writer *m, struct server *s)

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <zmq.h>
 
-enum { TAKE_MAX = 1024, DESCRIPTORS_MAX = 1 << 20, SUBSCRIBE = 1 };
+enum { TAKE_MAX = 256, DESCRIPTORS_MAX = 1 << 20, UNSUBSCRIBE = 0, SUBSCRIBE = 1 };
 
 /* The count of fd's connection, or of several that had this descriptor one after another: at
  * worst somebody has to connect again, which ZeroMQ does by itself. */
@@ -28,33 +28,44 @@ static uint16_t *count_of(struct subscriptions *s, int fd)
     return &s->counts[fd];
 }
 
-static void count_one(struct subscriptions *s, zmq_msg_t *message)
+static void count(struct subscriptions *s, zmq_msg_t *message, unsigned weight)
 {
     int fd = zmq_msg_get(message, ZMQ_SRCFD);
     uint16_t *count = count_of(s, fd);
-    if (!count || ++*count < SUBSCRIPTIONS_MAX)
+    if (!count)
+        return;
+    *count = (uint16_t)(*count + weight);
+    if (*count < SUBSCRIPTIONS_MAX)
         return;
     *count = 0;
     s->ended++;
     shutdown(fd, SHUT_RDWR);
 }
 
+/* What counts how much. Of unsubscriptions only those come here that ended the last subscription to
+ * something: they follow one that has been counted. */
+static unsigned weigh(zmq_msg_t *message, bool (*subscribed)(void *context, struct bytes topic),
+                      void *context)
+{
+    const uint8_t *data = zmq_msg_data(message);
+    size_t size = zmq_msg_size(message);
+    if (size > 0 && data[0] == UNSUBSCRIBE)
+        return 0;
+    if (size != 1 + TOPIC_SIZE || data[0] != SUBSCRIBE)
+        return SUBSCRIPTIONS_MAX;
+    return subscribed(context, (struct bytes){data + 1, TOPIC_SIZE}) ? 1 : SUBSCRIPTION_UNKNOWN;
+}
+
 bool subscriptions_take(struct subscriptions *s, void *socket,
-                        void (*subscribed)(void *context, struct bytes topic), void *context)
+                        bool (*subscribed)(void *context, struct bytes topic), void *context)
 {
     zmq_msg_t message;
     bool any = false;
     zmq_msg_init(&message);
     for (int i = 0; i < TAKE_MAX && zmq_msg_recv(&message, socket, ZMQ_DONTWAIT) >= 0; i++) {
-        const uint8_t *data = zmq_msg_data(&message);
-        size_t size = zmq_msg_size(&message);
         any = true;
-        if (size == 0 || data[0] != SUBSCRIBE)
-            continue;
         s->received++;
-        count_one(s, &message);
-        if (size == 1 + TOPIC_SIZE)
-            subscribed(context, (struct bytes){data + 1, TOPIC_SIZE});
+        count(s, &message, weigh(&message, subscribed, context));
     }
     zmq_msg_close(&message);
     return any;

@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, HANDSHAKE_MS = 10000 };
 
 int socket_open(void *zmq, const struct socket_options *options, void **ret_socket,
                 struct failure *failure)
 {
     int linger_ms = 0;
     int backlog = BACKLOG;
+    int handshake_ms = HANDSHAKE_MS;
     int yes = 1;
     void *socket = zmq_socket(zmq, options->type);
     if (!socket)
@@ -18,6 +19,7 @@ int socket_open(void *zmq, const struct socket_options *options, void **ret_sock
     int bad =
         zmq_setsockopt(socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms) |
         zmq_setsockopt(socket, ZMQ_BACKLOG, &backlog, sizeof backlog) |
+        zmq_setsockopt(socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms) |
         zmq_setsockopt(socket, ZMQ_SNDHWM, &options->send_queue, sizeof options->send_queue) |
         zmq_setsockopt(socket, ZMQ_RCVHWM, &options->receive_queue, sizeof options->receive_queue) |
         zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &options->message_size_max,

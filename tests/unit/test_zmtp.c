@@ -1,0 +1,184 @@
+/* Who is let in, and when a message has too many frames, whatever the pieces in which bytes come. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server/net/zmtp_frames.h"
+#include "server/net/zmtp_hello.h"
+
+enum { ROOM = 1024 };
+
+struct text {
+    uint8_t bytes[ROOM];
+    size_t size;
+};
+
+static void add(struct text *t, const void *data, size_t size)
+{
+    memcpy(t->bytes + t->size, data, size);
+    t->size += size;
+}
+
+static void add_property(struct text *t, const char *name, const char *value, size_t size)
+{
+    uint8_t name_size = (uint8_t)strlen(name);
+    uint8_t value_size[4] = {0, 0, 0, (uint8_t)size};
+    add(t, &name_size, 1);
+    add(t, name, name_size);
+    add(t, value_size, 4);
+    add(t, value, size);
+}
+
+static struct text greeting(void)
+{
+    struct text t = {.size = ZMTP_GREETING_SIZE + 2};
+    t.bytes[0] = 0xff;
+    t.bytes[9] = 0x7f;
+    t.bytes[10] = 3;
+    memcpy(t.bytes + 12, "NULL", 4);
+    t.bytes[ZMTP_GREETING_SIZE] = 4;
+    add(&t, "\5READY", 6);
+    return t;
+}
+
+static void close_ready(struct text *t)
+{
+    t->bytes[ZMTP_GREETING_SIZE + 1] = (uint8_t)(t->size - ZMTP_GREETING_SIZE - 2);
+}
+
+/* In pieces of every size; ZMTP_UNDECIDED until the last byte that counts. */
+static void expect(struct text *t, enum zmtp_verdict verdict)
+{
+    close_ready(t);
+    size_t end = t->size;
+    add(t, "behind", 6);
+    for (size_t piece = 1; piece <= t->size; piece++) {
+        struct zmtp_hello h = {0};
+        enum zmtp_verdict got = ZMTP_UNDECIDED;
+        size_t at = 0;
+        while (got == ZMTP_UNDECIDED && at < t->size) {
+            size_t used = 0;
+            size_t size = t->size - at < piece ? t->size - at : piece;
+            got = zmtp_hello_take(&h, t->bytes + at, size, &used);
+            at += used;
+        }
+        assert_int_equal(got, verdict);
+        if (verdict != ZMTP_REFUSED)
+            assert_int_equal(at, end);
+    }
+}
+
+static void those_who_say_who_they_are_are_welcome(void **state)
+{
+    (void)state;
+    struct text t = greeting();
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    add_property(&t, "Identity", "", 0);
+    expect(&t, ZMTP_WELCOME);
+    t = greeting();
+    add_property(&t, "identity", "", 0);
+    add_property(&t, "SOCKET-TYPE", "DEALER", 6);
+    expect(&t, ZMTP_WELCOME);
+    t = greeting();
+    add_property(&t, "Socket-Type", "SUB", 3);
+    expect(&t, ZMTP_SUBSCRIBER);
+    t = greeting();
+    add_property(&t, "X-Name", "x", 1);
+    add_property(&t, "Socket-Type", "XSUB", 4);
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    expect(&t, ZMTP_SUBSCRIBER);
+}
+
+static void names_are_refused(void **state)
+{
+    (void)state;
+    struct text t = greeting();
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    add_property(&t, "Identity", "\0abcd", 5);
+    expect(&t, ZMTP_REFUSED);
+    t = greeting();
+    add_property(&t, "iDENTITY", "n", 1);
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    expect(&t, ZMTP_REFUSED);
+}
+
+static void who_does_not_say_is_refused(void **state)
+{
+    (void)state;
+    struct text t = greeting();
+    expect(&t, ZMTP_REFUSED); /* without a type */
+    t = greeting();
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    t.bytes[10] = 2;
+    expect(&t, ZMTP_REFUSED);
+    t = greeting();
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    t.bytes[ZMTP_GREETING_SIZE] = 0;
+    expect(&t, ZMTP_REFUSED);
+    t = greeting();
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    t.size--; /* a value that is cut off */
+    expect(&t, ZMTP_REFUSED);
+    t = greeting();
+    add(&t, "\xc8", 1); /* a name beyond the end */
+    expect(&t, ZMTP_REFUSED);
+    t = greeting();
+    t.bytes[0] = 1;
+    expect(&t, ZMTP_REFUSED);
+}
+
+static void frames_are_counted_by_message(void **state)
+{
+    (void)state;
+    struct zmtp_frames f = {0};
+    static const uint8_t more[] = {1, 3, 'a', 'b', 'c'};
+    static const uint8_t last[] = {2, 0, 0, 0, 0, 0, 0, 0, 2, 'x', 'y'};
+    static const uint8_t command[] = {4, 1, 'p'};
+    for (int message = 0; message < 3; message++) {
+        for (unsigned i = 0; i + 1 < ZMTP_PARTS_MAX; i++) {
+            assert_true(zmtp_frames_take(&f, more, 1, 1 << 20));
+            assert_true(zmtp_frames_take(&f, more + 1, sizeof more - 1, 1 << 20));
+            assert_true(zmtp_frames_take(&f, command, sizeof command, 1 << 20));
+        }
+        for (size_t i = 0; i < sizeof last; i++)
+            assert_true(zmtp_frames_take(&f, last + i, 1, 1 << 20));
+    }
+    for (unsigned i = 0; i < ZMTP_PARTS_MAX; i++)
+        assert_true(zmtp_frames_take(&f, more, sizeof more, 1 << 20));
+    assert_false(zmtp_frames_take(&f, more, sizeof more, 1 << 20));
+}
+
+static void bytes_are_counted_by_message(void **state)
+{
+    (void)state;
+    struct zmtp_frames f = {0};
+    static const uint8_t half[2 + 50] = {1, 50};
+    static const uint8_t last[2 + 50] = {0, 50};
+    static const uint8_t endless[] = {3, 255, 255, 255, 255, 255, 255, 255, 255};
+    for (int i = 0; i < 10; i++) {
+        assert_true(zmtp_frames_take(&f, half, sizeof half, 100));
+        assert_true(zmtp_frames_take(&f, last, sizeof last, 100));
+    }
+    assert_true(zmtp_frames_take(&f, half, sizeof half, 100));
+    assert_true(zmtp_frames_take(&f, half, sizeof half, 100));
+    assert_false(zmtp_frames_take(&f, half, sizeof half, 100));
+    f = (struct zmtp_frames){0};
+    assert_true(zmtp_frames_take(&f, half, sizeof half, 100));
+    assert_false(zmtp_frames_take(&f, endless, sizeof endless, 100));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(those_who_say_who_they_are_are_welcome),
+        cmocka_unit_test(names_are_refused),
+        cmocka_unit_test(who_does_not_say_is_refused),
+        cmocka_unit_test(frames_are_counted_by_message),
+        cmocka_unit_test(bytes_are_counted_by_message),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

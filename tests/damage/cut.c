@@ -134,19 +134,21 @@ static bool change(struct image *image, const struct truth *t, struct cut *c, ui
 {
     uint8_t *page = image->bytes + c->page * image->page_size;
     size_t at = c->page * image->page_size;
+    uint64_t bits = 0;
     switch (c->kind) {
     case CUT_META:
         c->page = truth_draw(random, PAGE_METAS);
         at = c->page * image->page_size + truth_draw(random, META_USED);
-        image->bytes[at] ^= (uint8_t)(1U << truth_draw(random, 8));
+        image->bytes[at] = (uint8_t)(image->bytes[at] ^ 1U << truth_draw(random, 8));
         c->offset = at;
         c->end = at + 1;
         return true;
     case CUT_BIT:
     case CUT_BYTE:
         at += draw_place(image, c, random);
-        image->bytes[at] ^= c->kind == CUT_BIT ? (uint8_t)(1U << truth_draw(random, 8))
-                                               : (uint8_t)(1 + truth_draw(random, 255));
+        bits =
+            c->kind == CUT_BIT ? UINT64_C(1) << truth_draw(random, 8) : 1 + truth_draw(random, 255);
+        image->bytes[at] = (uint8_t)(image->bytes[at] ^ bits);
         c->offset = at;
         c->end = at + 1;
         return true;

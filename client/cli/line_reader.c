@@ -54,6 +54,8 @@ bool line_reader_fill(struct line_reader *r)
 
 bool line_reader_next(struct line_reader *r, struct bytes *ret_line)
 {
+    if (r->buffer.size == 0)
+        return false; /* nor is there a buffer, at first */
     uint8_t *start = r->buffer.data + r->at;
     size_t unsearched = r->buffer.size - r->searched;
     uint8_t *newline =

@@ -38,6 +38,7 @@ enum {
     MEMORY_SLACK_MIB = 24, /* the polite's own, and what the allocator keeps */
     BACK_SLACK_MIB = 48,   /* malloc's arenas after an attack: they do not shrink at once */
     BACK_MS = 45000,       /* leases end after 30 s */
+    STEADY_MS = 250,
     QUIET_MS = 1000
 };
 
@@ -197,6 +198,16 @@ static void wait_for_samples(struct run *r)
         sleep_ms(5);
 }
 
+/* What an attack has asked for may still be on its way when it has asked for all of it. */
+static void wait_until_steady(struct run *r)
+{
+    uint64_t seen = 0;
+    while (is_alive(r) && atomic_load(&r->memory_max) > seen) {
+        seen = atomic_load(&r->memory_max);
+        sleep_ms(STEADY_MS);
+    }
+}
+
 static void start(struct run *r, const char *vigild)
 {
     static char endpoint[128];
@@ -349,6 +360,7 @@ static bool run_scenario(const struct scenario *s, bool full, uint64_t seed, con
     polite_measure(r.polite, NULL);
     attack(&r, attackers);
     wait_for_samples(&r);
+    wait_until_steady(&r);
     polite_measure(r.polite, &attacked);
     print_latencies("attack", &attacked);
     if (s->is_quiet && is_alive(&r))

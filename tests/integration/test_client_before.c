@@ -418,6 +418,9 @@ static void check_change(const vigil_record *record, const vigil_change *c,
         right = expected->before == 0;
     else if (c->before == VIGIL_BEFORE_UNKNOWN)
         right = true;
+    assert_int_equal(c->op, expected->value ? VIGIL_PUT : VIGIL_DELETE);
+    if (expected->value)
+        assert_true(is_value(c->value, c->size, expected->value));
     if (!right)
         fail_msg("seq %llu, %s: before is %d, not the value %u", (unsigned long long)record->seq,
                  key, (int)c->before, expected->before);

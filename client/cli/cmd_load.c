@@ -205,7 +205,8 @@ static void wait_for_work(struct load *l, bool want_input)
                            {.fd = l->stop_fd, .events = POLLIN},
                            {.fd = want_input ? l->input.fd : -1, .events = POLLIN}};
 
-    poll(fds, 3, PROGRESS_MS);
+    if (poll(fds, 3, PROGRESS_MS) < 0 && errno != EINTR && !l->stopped)
+        stop(l, VIGIL_IO, l->input.line_number + 1, strerror(errno));
     if (fds[1].revents != 0 && !l->stopped)
         stop(l, VIGIL_OK, 0, "");
     if (fds[2].revents != 0 && !line_reader_fill(&l->input))

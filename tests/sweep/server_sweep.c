@@ -16,7 +16,7 @@
 #include "protocol/record.h"
 #include "tests/support/server_process.h"
 
-enum { REQUEST_TIMEOUT_MS = 500, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { REQUEST_TIMEOUT_MS = 500, PATIENT_MS = 20000, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct setting {
     const char *durability;
@@ -145,6 +145,7 @@ static void run_afterwards(struct client_script *s, struct setting *t)
         client_script_settle(s);
     } else {
         s->refusals = 0;
+        s->request_timeout_ms = PATIENT_MS;
         client_script_run(s);
         if (s->refusals > 0)
             s->good = sweep_wrong(s->sweep, "%u calls fail afterwards", s->refusals);
@@ -181,7 +182,7 @@ int main(int argc, char **argv)
     char power[] = "power";
     char process[] = "process";
     struct sweep s = {
-        .name = "server", .run = run, .context = power, .points_max = 2, .limit_seconds = 90};
+        .name = "server", .run = run, .context = power, .points_max = 2, .limit_seconds = 200};
     if (!sweep_options(&s, argc, argv) || !sweep_open(&s)) {
         fputs(sweep_usage, stderr);
         return 2;

@@ -91,17 +91,23 @@ static int run_batch(struct journal_fixture *f, struct sample *random, uint64_t 
     return err ? err : journal_batch_commit(f->j, &f->failure);
 }
 
+static void end_with_failure(const struct journal_fixture *f, const char *where)
+{
+    fprintf(stderr, "the process to be killed ends by itself: %s: %s\n", where, f->failure.text);
+    _exit(1);
+}
+
 static void run(struct journal_fixture *f, uint64_t seed, int acks)
 {
     struct sample random = {seed};
     if (journal_open(&f->options, &f->j, &f->failure) != ERR_OK)
-        _exit(1);
+        end_with_failure(f, "open");
     for (uint64_t batch = 1;; batch++) {
         if (run_batch(f, &random, batch) != ERR_OK)
-            _exit(2);
+            end_with_failure(f, "batch");
         uint64_t head = journal_fixture_status(f).head;
         if (write(acks, &head, sizeof head) != sizeof head)
-            _exit(3);
+            end_with_failure(f, "pipe");
     }
 }
 

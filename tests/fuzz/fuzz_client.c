@@ -15,6 +15,7 @@
 
 #include "client/cursor_reader.h"
 #include "client/cursor_rule.h"
+#include "client/before_answer.h"
 #include "client/pending.h"
 #include "client/record_reader.h"
 #include "client/replay_channel.h"
@@ -73,6 +74,17 @@ static void count_reply(void *context, const struct reply *reply)
         read_cursor_reply(reply);
 }
 
+/* A previous value comes only out of a whole record, of this seq and key, and lies within it. */
+static void take_previous(const struct reply_header *header, struct wire_reader body)
+{
+    static const struct bytes key = {(const uint8_t *)"pkg/vim", 7};
+    struct before_answer answer = {.before = VIGIL_BEFORE_NOT_ASKED};
+    int err = before_read_answer(header, body, key, 43, &answer);
+    assert((err == ERR_OK) == (answer.before != VIGIL_BEFORE_NOT_ASKED));
+    if (answer.before == VIGIL_BEFORE_VALUE)
+        assert(answer.value.data > body.at && answer.value.data + answer.value.size <= body.end);
+}
+
 static void take_reply(uint8_t how, const uint8_t *data, size_t size)
 {
     struct answered_message m = {
@@ -106,7 +118,8 @@ static void take_reply(uint8_t how, const uint8_t *data, size_t size)
     assert(ended == 3);
     assert(p.application_count == 0);
     pending_free(&p);
-    (void)replay_reply_read((struct bytes){data, size}, &message, &header, &body);
+    if (replay_reply_read((struct bytes){data, size}, &message, &header, &body) == ERR_OK)
+        take_previous(&header, body);
 }
 
 /* ---- a watch ---- */

@@ -217,6 +217,7 @@ void sweep_run(struct sweep *s)
 {
     unsigned counts[FAULT_COUNT];
     if (s->only_fault != FAULT_NONE) {
+        (void)run_with(s, FAULT_NONE, 0, false);
         (void)run_with(s, s->only_fault, s->only_at, s->only_lasting);
         printf("%s: met %u times\n", s->name, atomic_load(&s->plan->met));
         return;

@@ -26,6 +26,15 @@ static void add_operation(struct summary *s, const struct operation *o)
     case OPERATION_HISTORY:
         s->reads += o->error == VIGIL_OK;
         break;
+    case OPERATION_CURSOR_OPEN:
+        s->taken += o->error == VIGIL_OK;
+        break;
+    case OPERATION_CURSOR_ACKNOWLEDGE:
+        s->moved += o->error == VIGIL_OK && o->waits;
+        break;
+    case OPERATION_BACKUP:
+        s->backups += o->error == VIGIL_OK;
+        break;
     default:
         break;
     }
@@ -50,6 +59,7 @@ void summary_add(struct summary *s, const struct evidence *e, const struct verdi
         add_watch_event(s, &e->watches.items[i]);
     s->reads += e->entries.count;
     s->copies += e->digests.count;
+    s->restored += e->restored.count;
     for (int p = 0; p < PROPERTY_COUNT; p++)
         s->checked[p] += v->findings[p].checked;
 }
@@ -64,6 +74,9 @@ void summary_print(const struct summary *s)
     printf("  watches: %" PRIu64 " opened, %" PRIu64 " of them at a position, %" PRIu64
            " told COMPACTED; %" PRIu64 " records seen\n",
            s->opened, s->resumed, s->compacted, s->watched);
+    printf("  cursors: %" PRIu64 " times opened, %" PRIu64 " moves awaited; backups: %" PRIu64
+           " made, %" PRIu64 " restored\n",
+           s->taken, s->moved, s->backups, s->restored);
     printf("  faults:");
     for (int fault = 0; fault < FAULT_COUNT; fault++)
         printf(" %s %" PRIu64 "%s", fault_name((enum fault)fault), s->faults[fault],

@@ -10,6 +10,8 @@ struct summary {
     uint64_t mutations, refused, in_doubt; /* by what their askers were told */
     uint64_t reads, copies, waits;
     uint64_t watched, opened, resumed, compacted;
+    uint64_t taken, moved; /* cursors: openings, acknowledgements that were told to be durable */
+    uint64_t backups, restored;
     uint64_t checked[PROPERTY_COUNT];
     uint64_t faults[FAULT_COUNT];
 };

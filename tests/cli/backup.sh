@@ -115,6 +115,7 @@ for i in {1..5}; do
     ((status == 0 || status == 5)) || fail "backup $i: exit code $status: $(cat "$dir/err")"
     if ((status == 0)); then
         backups=$((backups + 1))
+        last=$dir/$i.vigil
     else
         grep -q COMPACTED "$dir/err" || fail "backup $i: $(cat "$dir/err")"
         rm -f "$dir/$i.vigil"
@@ -125,7 +126,6 @@ done
 # ---- the server is replaced by what was restored, under the hands of everybody ----
 kill "$loads_pid"
 wait "$loads_pid" 2>/dev/null || true
-last=$(ls -t "$dir"/[0-9].vigil | head -n 1)
 last_seq=$("$VIGIL" backup --check "$last" | jq .seq)
 epoch=$("$VIGIL" status --json | jq -r .epoch)
 head=$("$VIGIL" status --json | jq .head)

@@ -362,13 +362,12 @@ int journal_reader_session(struct journal_reader *r, uint64_t first, uint64_t *r
     if (!r->open)
         return not_open(failure);
     int rc = renew_cursor(r, r->journal->environment.sessions, &r->sessions, &r->sessions_renewed);
-    if (rc != 0)
-        return read_failure(r, rc, failure);
     uint8_t id_key[SEQ_KEY_SIZE];
     seq_key_store(id_key, first);
     MDB_val key = {sizeof id_key, id_key};
     MDB_val stored;
-    rc = mdb_cursor_get(r->sessions, &key, &stored, MDB_SET_RANGE);
+    if (rc == 0)
+        rc = mdb_cursor_get(r->sessions, &key, &stored, MDB_SET_RANGE);
     if (rc == MDB_NOTFOUND)
         return failure_set(failure, ERR_NOT_FOUND, "no further session");
     uint64_t session =
@@ -393,11 +392,10 @@ int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct b
     if (!r->open)
         return not_open(failure);
     int rc = renew_cursor(r, r->journal->environment.cursors, &r->cursors, &r->cursors_renewed);
-    if (rc != 0)
-        return read_failure(r, rc, failure);
     MDB_val key = lmdb_value(after);
     MDB_val stored;
-    rc = mdb_cursor_get(r->cursors, &key, &stored, after.size > 0 ? MDB_SET_RANGE : MDB_FIRST);
+    if (rc == 0)
+        rc = mdb_cursor_get(r->cursors, &key, &stored, after.size > 0 ? MDB_SET_RANGE : MDB_FIRST);
     if (rc == 0 && bytes_equal(stored_bytes(key), after))
         rc = mdb_cursor_get(r->cursors, &key, &stored, MDB_NEXT);
     if (rc == MDB_NOTFOUND)

@@ -85,6 +85,9 @@ bool server_start(struct server_process *s, const char *program, const char *con
     if (read_line(s->out_fd, line) && take_endpoints(s, line))
         return true;
     kill(s->pid, SIGTERM);
+    struct pollfd end = {.fd = s->out_fd}; /* hangs up when it has ended */
+    if (poll(&end, 1, READY_MS) <= 0)
+        kill(s->pid, SIGKILL);
     wait_for_end(s);
     return false;
 }

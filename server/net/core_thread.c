@@ -104,6 +104,8 @@ int core_thread_run(struct server *s, struct failure *failure)
     loop.wait[2] =
         (struct pollfd){.fd = socket_descriptor(s->sockets[ENDPOINT_STREAM]), .events = POLLIN};
 
+    if (loop.wait[1].fd < 0 || loop.wait[2].fd < 0)
+        return failure_set(failure, ERR_INTERNAL, "cannot wait for requests");
     for (;;) {
         uint64_t now_us = clock_monotonic_us();
         bool worked = false;

@@ -27,6 +27,7 @@ enum {
 struct replay_thread {
     pthread_t thread;
     int stop_fd;
+    int socket_fd; /* ZeroMQ's; tells when to look at the socket */
     void *socket;
     struct replay_figures *figures;
     struct replay_answer answer;
@@ -103,7 +104,7 @@ static void *run(void *context)
 {
     struct replay_thread *t = context;
     struct pollfd wait[2] = {{.fd = t->stop_fd, .events = POLLIN},
-                             {.fd = socket_descriptor(t->socket), .events = POLLIN}};
+                             {.fd = t->socket_fd, .events = POLLIN}};
     /* On Linux this is about the calling thread. */
     setpriority(PRIO_PROCESS, 0, NICENESS);
     bool busy = true; /* there may be requests already */
@@ -128,6 +129,11 @@ int replay_thread_start(struct journal *journal, void *socket, uint64_t incarnat
     t->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (t->stop_fd < 0) {
         err = failure_set(failure, ERR_INTERNAL, "cannot make an eventfd: %s", strerror(errno));
+        goto fail;
+    }
+    t->socket_fd = socket_descriptor(socket);
+    if (t->socket_fd < 0) {
+        err = failure_set(failure, ERR_INTERNAL, "cannot wait for requests of replays");
         goto fail;
     }
     err = journal_reader_open(journal, &t->answer.reader, failure);

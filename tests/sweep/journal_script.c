@@ -146,6 +146,14 @@ static bool is_sound(struct script *s, const char *what, int err, const struct f
     return true;
 }
 
+/* Where LMDB cannot give what it has, its pages are damaged, and verify and rebuild take it so. */
+static bool plays_damage(const struct script *s)
+{
+    const struct fault_plan *plan = s->sweep->plan;
+    return atomic_load(&plan->armed) &&
+           (plan->fault == FAULT_mdb_get || plan->fault == FAULT_mdb_cursor_get);
+}
+
 static int open_journal(struct script *s, enum journal_durability durability, struct journal **ret)
 {
     struct failure failure = {0};
@@ -170,7 +178,9 @@ static int open_journal(struct script *s, enum journal_durability durability, st
         s->ledger->epoch = status.epoch;
         memset(s->ledger->sessions, 0, sizeof s->ledger->sessions); /* forgotten with the old one */
     }
-    if (status.head < s->ledger->acknowledged || status.head > s->ledger->attempted)
+    /* After a power loss in process mode, what is whole is kept, with a new epoch. */
+    bool cut = status.new_epoch && plays_damage(s);
+    if ((status.head < s->ledger->acknowledged && !cut) || status.head > s->ledger->attempted)
         wrong(s, "it opens with record %llu as the newest, not %llu to %llu",
               (unsigned long long)status.head, (unsigned long long)s->ledger->acknowledged,
               (unsigned long long)s->ledger->attempted);
@@ -429,14 +439,10 @@ static void rebuilding_run(struct script *s)
     journal_close(j);
 }
 
-/* Where LMDB cannot give what it has, its pages are damaged, and verify says so. */
 static void note_problem(void *context, uint64_t seq, const char *text)
 {
     struct script *s = context;
-    const struct fault_plan *plan = s->sweep->plan;
-    bool damaged = atomic_load(&plan->armed) &&
-                   (plan->fault == FAULT_mdb_get || plan->fault == FAULT_mdb_cursor_get);
-    if (!damaged)
+    if (!plays_damage(s))
         wrong(s, "verify: seq %llu: %s", (unsigned long long)seq, text);
 }
 

@@ -299,3 +299,28 @@ bool pages_find_before(const struct pages *p, const struct page_tree *tree, stru
 {
     return find(p, tree, key, true, ret_place, why);
 }
+
+bool pages_in_place(const struct pages *p, const struct page_tree *tree, struct bytes key)
+{
+    uint64_t number = tree->root;
+    for (unsigned level = 1; level <= PAGE_DEPTH_MAX; level++) {
+        bool found = false;
+        if (number < PAGE_METAS || number >= p->count)
+            return false;
+        struct page page = {.start = p->base + number * p->size};
+        unsigned flags = load_u16(page.start + AT_FLAGS) & FLAGS_KIND;
+        size_t lower = load_u16(page.start + AT_LOWER);
+        if (load_u64(page.start) != number || lower < PAGE_HEADER_SIZE || lower > p->size ||
+            (flags == PAGE_LEAF) != (level == tree->depth))
+            return false;
+        if (flags == PAGE_LEAF)
+            return true;
+        page.kind = PAGE_BRANCH;
+        page.count = (unsigned)(lower - PAGE_HEADER_SIZE) / 2;
+        unsigned next = lower_bound(&page, 1, key, tree->integer_keys, &found) - !found;
+        if (next >= page.count)
+            return false;
+        number = page_node(&page, next).child;
+    }
+    return false;
+}

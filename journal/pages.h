@@ -103,6 +103,9 @@ int page_key_compare(struct bytes a, struct bytes b, bool integer_keys);
 /* False: the way there is damaged. An empty tree: a place without a leaf. */
 bool pages_find(const struct pages *p, const struct page_tree *tree, struct bytes key,
                 struct page_place *ret_place, char *why);
+/* Every page on the way to key carries its own number: none has come here from elsewhere. Checks
+ * nothing else, for a way that LMDB has just gone: cheap enough for every row that is read. */
+bool pages_in_place(const struct pages *p, const struct page_tree *tree, struct bytes key);
 /* The last leaf whose range begins below key. */
 bool pages_find_before(const struct pages *p, const struct page_tree *tree, struct bytes key,
                        struct page_place *ret_place, char *why);

@@ -56,6 +56,11 @@ bool proof_find(struct proof *p, const struct environment *e, MDB_txn *txn, stru
     return p->found;
 }
 
+bool proof_in_place(struct proof *p, const struct environment *e, MDB_txn *txn, struct bytes key)
+{
+    return !e->map || (load(p, e, txn) && pages_in_place(&p->pages, &p->tree, key));
+}
+
 bool proof_scan(struct proof *p, const struct environment *e, MDB_txn *txn, struct bytes from,
                 bool after)
 {

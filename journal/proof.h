@@ -27,6 +27,8 @@ struct proof {
 /* True: the way to where key is, or would be, is whole. *ret_found (may be NULL): it is there. */
 bool proof_find(struct proof *p, const struct environment *e, MDB_txn *txn, struct bytes key,
                 bool *ret_found);
+/* The row of key, which LMDB has found, stands in pages that belong where they are. */
+bool proof_in_place(struct proof *p, const struct environment *e, MDB_txn *txn, struct bytes key);
 /* A scan begins at from, or with the key after it. */
 bool proof_scan(struct proof *p, const struct environment *e, MDB_txn *txn, struct bytes from,
                 bool after);

@@ -193,6 +193,8 @@ int journal_state_get(struct journal *j, struct bytes key, struct state_row *ret
         begin_view_anew(j);
     if (rc == MDB_NOTFOUND && !is_absent(j, key))
         return ERR_CORRUPT;
+    if (rc == 0 && !proof_in_place(&j->view_proof, &j->environment, j->view, key))
+        return ERR_CORRUPT;
     return rc ? environment_error(rc) : row_decode(key, stored_bytes(stored), ret_row);
 }
 

@@ -46,7 +46,8 @@ static void take_error(struct serving *x, int err, const char *text, const char 
         x->lost = true;
     else if (err != VIGIL_CORRUPT)
         tell_lie(x, "%s: %s instead of CORRUPT (%s)", name, vigil_error_name(err), text);
-    else if (!strstr(text, name) && !strstr(text, "cannot read the journal")) /* none of it */
+    else if (!strstr(text, name) && !strstr(text, "cannot read the journal") &&
+             !strstr(text, "records are missing")) /* none of it can be read */
         tell_lie(x, "the error does not name %s: %s", name, text);
     else
         x->typed = true;

@@ -121,7 +121,9 @@ static bool on_cursor(void *context, const vigil_cursor *cursor)
     return !l->found;
 }
 
-static void look(struct actor *a, const struct holder *h)
+/* passed: compaction has taken what comes after the watch's place. If the cursor stands there as well, it is
+ * told so, and true comes back. */
+static bool look(struct actor *a, const struct holder *h, bool passed)
 {
     struct looking looking = {.name = h->name};
     uint64_t id = actor_asks(a, "look");
@@ -132,7 +134,10 @@ static void look(struct actor *a, const struct holder *h)
         err = VIGIL_OK;
     else if (err == VIGIL_OK)
         err = VIGIL_NOT_FOUND;
+    if (err == VIGIL_OK && passed && looking.position <= h->position)
+        err = VIGIL_COMPACTED;
     write_answer(a, id, err, looking.position);
+    return err == VIGIL_COMPACTED;
 }
 
 /* Looks at what a call has returned; false: this watch is at its end. */
@@ -146,9 +151,9 @@ static bool goes_on(struct actor *a, struct holder *h, int err)
     case VIGIL_NOT_FOUND:
     case VIGIL_CURSOR_TAKEN:
         actor_saw_end(a, h->watch, err);
-        if (err == VIGIL_COMPACTED)
-            give_up(a, h);
         let_go(h);
+        if (err == VIGIL_COMPACTED && look(a, h, true))
+            give_up(a, h);
         return false;
     default:
         return true;
@@ -177,7 +182,7 @@ static bool hold(struct actor *a, struct holder *h)
     if (whim < 110)
         return goes_on(a, h, acknowledge(a, h, whim < 105, 1000));
     if (whim < 112)
-        look(a, h);
+        (void)look(a, h, false);
     if (whim == 112)
         let_go(h);
     return whim != 112 && take_one(a, h, 100);
@@ -200,7 +205,7 @@ static int drain(struct actor *a, struct holder *h)
             history_begin(&a->history, 'F');
             history_u64(&a->history, head);
             history_end(&a->history);
-            look(a, h);
+            (void)look(a, h, false);
             let_go(h);
             return 0;
         }

@@ -130,6 +130,20 @@ static void check_taken(struct check *c, const struct cursor *k, const struct op
            source_name(c, o->source), key_name(c, k->name));
 }
 
+/* It stands where compaction has passed it, which has to wait for it from the moment that somebody was told
+ * of it. */
+static void check_held(struct check *c, const struct cursor *k, const struct operation *o)
+{
+    checked(c, PROPERTY_CURSORS);
+    for (size_t i = 0; i < k->opened_count; i++) {
+        if (k->opened[i]->end_us >= o->start_us)
+            continue;
+        accuse(c, PROPERTY_CURSORS, "%s: %s was passed by compaction, which should have waited",
+               source_name(c, o->source), key_name(c, k->name));
+        return;
+    }
+}
+
 static void check_end(struct check *c, const struct cursor *k, const struct operation *o,
                       uint64_t floor, uint64_t asked)
 {
@@ -137,6 +151,8 @@ static void check_end(struct check *c, const struct cursor *k, const struct oper
         check_place(c, k, o, floor, asked);
     else if (o->error == VIGIL_OK && o->waits)
         check_fence(c, k, o);
+    else if (o->error == VIGIL_COMPACTED && o->kind == OPERATION_CURSOR_LOOK && c->e->cursors_held)
+        check_held(c, k, o);
     else if (o->error == VIGIL_CURSOR_TAKEN)
         check_taken(c, k, o);
     else if (o->error == VIGIL_NOT_FOUND && o->kind == OPERATION_CURSOR_ACKNOWLEDGE)

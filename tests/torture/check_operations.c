@@ -275,7 +275,7 @@ static void walk_moments(struct check *c, const struct moment *moments, size_t c
             check_not_before(c, o, floors[index]);
             if (o->seq > floor)
                 floor = o->seq;
-        } else if (o->error == VIGIL_CONFLICT) {
+        } else if (o->error == VIGIL_CONFLICT && is_mutation(o->kind)) {
             check_conflict(c, o, floors[index]);
         } else if (o->kind == OPERATION_PEEK && o->error == 0) {
             check_peek(c, o, floors[index]);

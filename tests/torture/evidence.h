@@ -162,7 +162,8 @@ struct evidence {
     LIST_OF(struct restored) restored;
     LIST_OF(struct seen_record) restored_records;
     uint64_t verify_problems;
-    bool may_miss; /* the server removes records, read or not */
+    bool may_miss;     /* the server removes records, read or not */
+    bool cursors_held; /* compaction waits for them, without end */
     uint32_t processes;
     size_t first_open_operation; /* of the source being read */
     size_t torn_lines;

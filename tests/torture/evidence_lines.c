@@ -430,6 +430,9 @@ bool evidence_line(struct evidence *e, char *line)
     case 'V':
         e->verify_problems += number(&w);
         return !w.failed;
+    case 'D':
+        e->cursors_held = true;
+        return true;
     case 'N':
         e->may_miss = true;
         return true;

@@ -33,6 +33,12 @@ void harvest_may_miss(struct harvest *h)
     history_end(&h->history);
 }
 
+void harvest_holds_for_cursors(struct harvest *h)
+{
+    history_begin(&h->history, 'D');
+    history_end(&h->history);
+}
+
 void harvest_close(struct harvest *h)
 {
     free(h->crcs);

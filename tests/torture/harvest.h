@@ -22,6 +22,8 @@ struct harvest {
 bool harvest_open(struct harvest *h, const char *data, const char *copy, const char *history_path);
 /* Says in the history that the server removes records by itself, so that some may never be read. */
 void harvest_may_miss(struct harvest *h);
+/* That it removes nothing that a cursor has not seen. */
+void harvest_holds_for_cursors(struct harvest *h);
 void harvest_close(struct harvest *h);
 /* Reads what is new and some of what is not, with verify all of it. False: it cannot be read, and error
  * says why: a finding. verify: look at all of it as `vigil verify` does. */

@@ -11,6 +11,7 @@
  *     H epoch oldest head                         one reading of it
  *     V problems                                  what verify found in it
  *     N                                           records may be removed before they are read
+ *     D                                           none that a cursor has not seen is removed
  *     J seq time session number parts changes     a record not seen before, or seen otherwise
  *   what one process asked, and was told; a request without an answer is in doubt
  *     P time                                      a process begins
@@ -22,7 +23,8 @@
  *     O id time wait key since divisor remainder until    since: `-` or seq; until: 0, or what it has looked
  *                                                 at if it times out
  *     O id time peek key | history key            peek: a get among pipelined requests
- *     O id time open cursor patterns pattern... | ack cursor seq waits | look cursor
+ *     O id time open cursor patterns pattern... | ack cursor seq waits | look cursor    COMPACTED: so it
+ *                                                 was told, and the cursor stands there
  *     R id time error seq prev version mark       of put, del, incr (its value), peek, compact, backup, and
  *                                                 of open, ack, look: seq is the cursor's position
  *     S id time error seq succeeded               of txn

@@ -66,6 +66,10 @@ static void draw_options(struct plan *p, struct sample *s)
     if (below(s, 5) == 0)
         add_option(p, "max-sessions", "2"); /* the other clients have to do without */
     draw_retention(p, s);
+    if (below(s, 3) > 0)
+        return;
+    p->holds = below(s, 2) == 0;
+    add_option(p, "cursor-hold-records", p->holds ? "1000000000" : "2000");
 }
 
 static enum plan_transport draw_transport(struct sample *s)

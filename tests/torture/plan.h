@@ -65,6 +65,7 @@ struct plan {
     char options[PLAN_OPTIONS_MAX][PLAN_OPTION_SIZE];
     unsigned options_count;
     bool retains;     /* the server removes records by itself, read or not */
+    bool holds;       /* but none that a cursor has not seen */
     uint32_t pace_us; /* a mutator's pause between two requests */
     struct plan_proxy proxies[PLAN_PROXIES];
     struct plan_actor actors[PLAN_ACTORS_MAX];

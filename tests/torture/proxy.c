@@ -232,12 +232,15 @@ struct proxy *proxy_start(const char *endpoint, const char *server_endpoint)
     if (!p)
         return NULL;
     if (!find_addresses(endpoint, p->addresses) ||
-        !find_addresses(server_endpoint, p->server_addresses))
-        return NULL; /* the run ends, and the process with it */
+        !find_addresses(server_endpoint, p->server_addresses)) {
+        free(p);
+        return NULL;
+    }
     for (int i = 0; i < SOCKETS; i++) {
         p->listeners[i] = listen_at(&p->addresses[i]);
         if (p->listeners[i] < 0)
-            return NULL;
+            /* cppcheck-suppress memleak */
+            return NULL; /* the run ends, and the process with it */
     }
     if (pthread_create(&p->thread, NULL, run, p) != 0)
         return NULL;

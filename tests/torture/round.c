@@ -304,6 +304,8 @@ static bool set_up(struct round *r)
         return fail(r, "cannot write %s", history);
     if (r->plan.retains)
         harvest_may_miss(&r->harvest);
+    if (r->plan.holds)
+        harvest_holds_for_cursors(&r->harvest);
     if (!endpoints_find(&r->endpoints, &r->plan, r->folder))
         return fail(r, "no free ports");
     if (!start_server(r))

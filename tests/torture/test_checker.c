@@ -284,6 +284,8 @@ static const struct violation violations[] = {
     {PROPERTY_CURSORS, CURSOR, "R 104 90 32", "R 104 90 8"},
     {PROPERTY_HONEST, CURSOR, "O 105 60 open", "O 105 96 open"}, /* after it had been told */
     {PROPERTY_RESUMABLE, CURSOR, "E 6 6 105", "E 3 3 102 0 0 2 1 1 1 a/x 1 13 .\nE 6 6 105"},
+    {PROPERTY_CURSORS, CURSOR, "O 107 110 look c .\nR 107 120 0 6",
+     "D .\nO 107 110 look c .\nR 107 120 5 6"},
     {PROPERTY_BEFORE, CURSOR, "U 3 1 1 11", "U 3 1 1 12"},
     {PROPERTY_BEFORE, CURSOR, "U 3 1 1 11", "U 3 1 2 -"},
     {PROPERTY_BEFORE, CURSOR, "U 3 1 1 11", "U 3 1 3 -"}, /* 1 is still there */

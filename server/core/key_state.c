@@ -35,6 +35,16 @@ int core_lookup(struct core *core, struct bytes key, uint64_t hash, struct key_s
     return ERR_OK;
 }
 
+int core_lookup_for(struct core *core, struct request *q, struct bytes key, uint64_t hash,
+                    struct key_state *ret_state)
+{
+    int err = core_lookup(core, key, hash, ret_state);
+    if (err == ERR_CORRUPT)
+        request_fail(q, err, "the state is damaged where key %.*s is: see vigil verify",
+                     (int)key.size, (const char *)key.data);
+    return err;
+}
+
 struct key_meta key_meta_after(const struct key_state *before, uint8_t op, uint64_t seq)
 {
     if (op != CHANGE_PUT)

@@ -17,16 +17,6 @@ static int write_entry(struct core *core, struct request *q, struct bytes key)
     return ERR_OK;
 }
 
-int core_lookup_for(struct core *core, struct request *q, struct bytes key, uint64_t hash,
-                    struct key_state *ret_state)
-{
-    int err = core_lookup(core, key, hash, ret_state);
-    if (err == ERR_CORRUPT)
-        request_fail(q, err, "the state is damaged where key %.*s is: see vigil verify",
-                     (int)key.size, (const char *)key.data);
-    return err;
-}
-
 int apply_get(struct core *core, struct request *q)
 {
     struct request_get body;

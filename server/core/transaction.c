@@ -127,7 +127,7 @@ static bool compare_holds(const struct txn_compare *c, const struct key_state *s
     }
 }
 
-static int all_hold(struct core *core, struct wire_reader r, bool *ret_all)
+static int all_hold(struct core *core, struct request *q, struct wire_reader r, bool *ret_all)
 {
     uint16_t count = wire_read_u16(&r);
     bool all = true;
@@ -135,7 +135,7 @@ static int all_hold(struct core *core, struct wire_reader r, bool *ret_all)
         struct txn_compare c;
         struct key_state state;
         (void)txn_compare_read(&r, &c);
-        int err = core_lookup(core, c.key, core_key_hash(core, c.key), &state);
+        int err = core_lookup_for(core, q, c.key, core_key_hash(core, c.key), &state);
         if (err)
             return err;
         all = compare_holds(&c, &state);
@@ -166,8 +166,8 @@ static bool txn_key_is(const void *item, const void *key)
 
 /* The key for an operation that writes it; its value where nothing wrote it yet is
  * that of ret_state, otherwise the copy's. */
-static int txn_touch(struct core *core, struct bytes key, struct txn_key **ret_key,
-                     struct key_state *ret_state)
+static int txn_touch(struct core *core, struct request *q, struct bytes key,
+                     struct txn_key **ret_key, struct key_state *ret_state)
 {
     struct txn_state *txn = &core->txn;
     uint64_t hash = core_key_hash(core, key);
@@ -177,7 +177,7 @@ static int txn_touch(struct core *core, struct bytes key, struct txn_key **ret_k
         *ret_key = k;
         return ERR_OK;
     }
-    int err = core_lookup(core, key, hash, ret_state);
+    int err = core_lookup_for(core, q, key, hash, ret_state);
     if (err)
         return err;
     k = &txn->keys[txn->count];
@@ -194,7 +194,7 @@ static int txn_touch(struct core *core, struct bytes key, struct txn_key **ret_k
     return ERR_OK;
 }
 
-static int run_get(struct core *core, const struct txn_op *op, uint64_t own_seq,
+static int run_get(struct core *core, struct request *q, const struct txn_op *op, uint64_t own_seq,
                    struct txn_result *result, bool *own_seq_shown)
 {
     uint64_t hash = core_key_hash(core, op->key);
@@ -209,7 +209,7 @@ static int run_get(struct core *core, const struct txn_op *op, uint64_t own_seq,
         return ERR_OK;
     }
     struct key_state state;
-    int err = core_lookup(core, op->key, hash, &state);
+    int err = core_lookup_for(core, q, op->key, hash, &state);
     if (err)
         return err;
     result->present = state.present;
@@ -224,7 +224,7 @@ static int run_write(struct core *core, struct request *q, const struct txn_op *
 {
     struct txn_key *k;
     struct key_state state;
-    int err = txn_touch(core, op->key, &k, &state);
+    int err = txn_touch(core, q, op->key, &k, &state);
     if (err)
         return err;
     result->present = state.present;
@@ -267,7 +267,7 @@ static int run_ops(struct core *core, struct request *q, struct wire_reader r, c
         struct txn_op op;
         (void)txn_op_read(&r, &op);
         struct txn_result result = {.op = op.op};
-        err = op.op == OP_GET ? run_get(core, &op, own_seq, &result, own_seq_shown)
+        err = op.op == OP_GET ? run_get(core, q, &op, own_seq, &result, own_seq_shown)
                               : run_write(core, q, &op, &result);
         if (err)
             return request_fail_at(q, err, part, i);
@@ -325,7 +325,7 @@ int apply_txn(struct core *core, struct request *q)
     bool succeeded;
     int err = read_program(core, q, &program);
     if (!err)
-        err = all_hold(core, program.compares, &succeeded);
+        err = all_hold(core, q, program.compares, &succeeded);
     if (err)
         return err;
     uint64_t seq = core->batch.last_seq + 1;

@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +17,6 @@
 #include <string.h>
 
 #include "journal/pages.h"
-#include "protocol/failure.h"
 
 enum {
     META_MAGIC = 16, /* in a meta page */
@@ -278,7 +278,8 @@ static bool load_meta(const struct page_walk *w, struct page_tree *ret_free,
     return load_u64(page + META_TXN) == txn;
 }
 
-static void walk_named_trees(struct page_walk *w, const struct page_tree *main)
+/* Returns LMDB's code where a call has failed that tells nothing about the pages. */
+static int walk_named_trees(struct page_walk *w, const struct page_tree *main)
 {
     MDB_dbi dbi = 0;
     MDB_cursor *cursor = NULL;
@@ -289,10 +290,14 @@ static void walk_named_trees(struct page_walk *w, const struct page_tree *main)
     walk_tree(w, "the list of databases", main);
     w->leaves_unread = leaves_unread;
     /* LMDB has read these few pages before; they have just been found whole. */
-    if (w->problems > 0 || mdb_dbi_open(w->txn, NULL, 0, &dbi) != 0 ||
-        mdb_cursor_open(w->txn, dbi, &cursor) != 0)
-        return;
-    while (mdb_cursor_get(cursor, &key, &record, MDB_NEXT) == 0) {
+    if (w->problems > 0)
+        return 0;
+    int rc = mdb_dbi_open(w->txn, NULL, 0, &dbi);
+    if (rc == 0)
+        rc = mdb_cursor_open(w->txn, dbi, &cursor);
+    if (rc != 0)
+        return rc;
+    while ((rc = mdb_cursor_get(cursor, &key, &record, MDB_NEXT)) == 0) {
         char name[64];
         snprintf(name, sizeof name, "database %.*s", (int)(key.mv_size < 40 ? key.mv_size : 40),
                  (const char *)key.mv_data);
@@ -304,6 +309,7 @@ static void walk_named_trees(struct page_walk *w, const struct page_tree *main)
         walk_tree(w, name, &tree);
     }
     mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 static void find_unused(struct page_walk *w)
@@ -322,24 +328,25 @@ static int walk(struct page_walk *w, MDB_env *env, const uint8_t *base)
 {
     struct page_tree free_list;
     struct page_tree main;
+    int rc = 0;
     w->pages = pages_of(env, base);
     w->reached = calloc((size_t)(w->pages.count / 64 + 1), sizeof *w->reached);
     if (!w->reached)
-        return ERR_NO_MEMORY;
+        return ENOMEM;
     check_metas(w);
     if (load_meta(w, &free_list, &main)) {
         bool leaves_unread = w->leaves_unread;
         w->leaves_unread = false;
         walk_tree(w, "the free list", &free_list);
         w->leaves_unread = leaves_unread;
-        walk_named_trees(w, &main);
+        rc = walk_named_trees(w, &main);
     } else if (w->problems == 0) {
         complain(w, "no meta page is that of the newest commit");
     }
-    if (!w->leaves_unread)
+    if (rc == 0 && !w->leaves_unread)
         find_unused(w);
     free(w->reached);
-    return ERR_OK;
+    return rc;
 }
 
 int pages_walk(MDB_env *env, MDB_txn *txn, const uint8_t *base,
@@ -356,14 +363,12 @@ static void keep_first(void *context, const char *text)
         snprintf(why, PAGE_WHY_SIZE, "%s", text);
 }
 
-bool pages_check_start(MDB_env *env, MDB_txn *txn, const uint8_t *base, unsigned branches_max,
-                       char *why)
+int pages_check_start(MDB_env *env, MDB_txn *txn, const uint8_t *base, unsigned branches_max,
+                      char *why)
 {
     const struct page_walk_options options = {keep_first, why};
     struct page_walk w = {
         .txn = txn, .options = &options, .leaves_unread = true, .branches_left = branches_max};
     why[0] = '\0';
-    if (walk(&w, env, base) != ERR_OK)
-        snprintf(why, PAGE_WHY_SIZE, "out of memory");
-    return !why[0];
+    return walk(&w, env, base);
 }

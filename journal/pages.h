@@ -116,12 +116,13 @@ struct page_walk_options {
     void (*problem)(void *context, const char *text);
     void *context;
 };
-/* Every page of the file against every other. Reports each that is wrong. ERR_OK, ERR_NO_MEMORY. */
+/* Every page of the file against every other. Reports each that is wrong. Returns LMDB's code: where
+ * it is not 0, memory has run out or the like, and nothing is known of the pages. */
 int pages_walk(MDB_env *env, MDB_txn *txn, const uint8_t *base,
                const struct page_walk_options *options);
 /* What a start checks: the two meta pages, and that the free list names no page twice and none
- * that is in use, as far as branches tell (branches_max of them). False: why. */
-bool pages_check_start(MDB_env *env, MDB_txn *txn, const uint8_t *base, unsigned branches_max,
-                       char *why);
+ * that is in use, as far as branches tell (branches_max of them). why: empty, or what is wrong. Likewise LMDB's code. */
+int pages_check_start(MDB_env *env, MDB_txn *txn, const uint8_t *base, unsigned branches_max,
+                      char *why);
 
 #endif

@@ -79,9 +79,13 @@ int environment_check_start(const struct environment *e, MDB_txn *txn, const str
     if (!sound)
         snprintf(why, sizeof why, "%.150s", reason.text);
     sound = sound && check_rows(e, txn, why);
-    if (sound && e->map)
-        sound = check_edges(e, txn, "journal", why) && check_edges(e, txn, "tombstones", why) &&
-                pages_check_start(e->lmdb, txn, e->map, START_BRANCHES_MAX, why);
+    sound = sound && check_edges(e, txn, "journal", why) && check_edges(e, txn, "tombstones", why);
+    if (sound && e->map) {
+        rc = pages_check_start(e->lmdb, txn, e->map, START_BRANCHES_MAX, why);
+        if (rc != 0) /* out of memory is no damage */
+            return environment_failure(failure, rc, "read the journal in", directory);
+        sound = !why[0];
+    }
     if (sound)
         return ERR_OK;
     return failure_set(failure, ERR_CORRUPT,

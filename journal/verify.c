@@ -421,8 +421,8 @@ static int check_pages(struct verification *v)
     const struct page_walk_options options = {take_page_problem, v};
     if (!v->e->map)
         return ERR_OK;
-    int err = pages_walk(v->e->lmdb, v->txn, v->e->map, &options);
-    return err ? failure_set(v->failure, err, "out of memory") : ERR_OK;
+    int rc = pages_walk(v->e->lmdb, v->txn, v->e->map, &options);
+    return rc ? read_failure(v, rc) : ERR_OK;
 }
 
 /* ---- the whole ---- */

@@ -149,6 +149,9 @@ static int apply_status(struct core *core, struct request *q)
         return ERR_MALFORMED;
     struct wire_buffer *map = &core->status;
     wire_buffer_clear(map);
+    if (!wire_extend(map, STATUS_SIZE_MAX))
+        return ERR_NO_MEMORY;
+    wire_buffer_clear(map); /* what fails now is too long */
     if (core->on_status)
         core->on_status(core->status_context, map);
     else

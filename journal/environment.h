@@ -29,6 +29,7 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "journal/journal.h"
 #include "journal/proof.h"
@@ -272,6 +273,7 @@ struct journal {
     struct space space;
     bool recovered;
     bool new_epoch;
+    atomic_bool sync_failed; /* once: this run's stop is not clean */
 
     struct meta meta;   /* as committed, but head and bytes are those of the last record */
     uint64_t meta_head; /* head in the stored meta row */

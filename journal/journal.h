@@ -93,8 +93,11 @@ struct journal;
  * ERR_ACCESS, ERR_IO, ERR_NO_SPACE, ERR_CORRUPT; failure says which path and why. */
 int journal_open(const struct journal_options *options, struct journal **ret_journal,
                  struct failure *failure);
-/* Syncs, marks the stop as clean, unlocks. Takes NULL. */
-void journal_close(struct journal *j); /* readers are closed before */
+/* Syncs, marks the stop as clean, unlocks. Takes NULL. Readers are closed before. On an error it is
+ * closed too, but not marked as clean, as after a kill: a sync has failed, now or ever before. */
+int journal_stop(struct journal *j, struct failure *failure);
+/* The same, where nobody asks. */
+void journal_close(struct journal *j);
 void journal_status(const struct journal *j, struct journal_status *ret_status);
 /* The address is in the file's map. Async-signal-safe, from any thread. */
 bool journal_maps(const struct journal *j, const void *address);

@@ -306,22 +306,43 @@ int journal_open(const struct journal_options *options, struct journal **ret_jou
     return ERR_OK;
 }
 
-void journal_close(struct journal *j)
+/* The mark goes to the disk after all that it vouches for: LMDB syncs the file before it writes the
+ * page that makes a commit valid. */
+static int mark_clean(struct journal *j, struct failure *failure)
 {
+    int err = set_sync(j, true, failure);
+    if (err == ERR_OK)
+        err = journal_sync(j, failure);
+    /* What the kernel could not write it may have dropped, and then later syncs say nothing of it. */
+    if (err == ERR_OK && atomic_load(&j->sync_failed))
+        err = failure_set(failure, ERR_IO, "an earlier sync of the journal in %s failed",
+                          j->directory);
+    if (err == ERR_OK)
+        err = store_mark(j, true, failure);
+    if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
+        err = mark_remove(j->directory, failure);
+    return err;
+}
+
+int journal_stop(struct journal *j, struct failure *failure)
+{
+    int err = ERR_OK;
     if (!j)
-        return;
+        return ERR_OK;
     journal_batch_abort(j);
     mdb_txn_abort(j->view);
     for (struct journal_reader *r = j->readers; r; r = reader_following(r))
         reader_detach(r);
-    if (j->environment.lmdb) {
-        /* The mark goes to the disk after all that it vouches for: LMDB syncs the file before it
-         * writes the page that makes a commit valid. If it fails, the next start knows. */
-        if (set_sync(j, true, NULL) == ERR_OK && mdb_env_sync(j->environment.lmdb, 1) == 0 &&
-            store_mark(j, true, NULL) == ERR_OK && j->durability == JOURNAL_PROCESS)
-            (void)mark_remove(j->directory, NULL);
-    }
+    if (j->environment.lmdb)
+        err = mark_clean(j, failure);
     release(j);
+    return err;
+}
+
+void journal_close(struct journal *j)
+{
+    struct failure failure;
+    (void)journal_stop(j, &failure);
 }
 
 void journal_status(const struct journal *j, struct journal_status *ret_status)
@@ -347,7 +368,10 @@ int journal_sync(struct journal *j, struct failure *failure)
     if (j->environment.lmdb)
         rc = mdb_env_sync(j->environment.lmdb, 1);
     pthread_rwlock_unlock(&j->gate);
-    return rc ? environment_failure(failure, rc, "sync the journal in", j->directory) : ERR_OK;
+    if (rc == 0)
+        return ERR_OK;
+    atomic_store(&j->sync_failed, true);
+    return environment_failure(failure, rc, "sync the journal in", j->directory);
 }
 
 /* With the gate held for writing. */

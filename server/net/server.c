@@ -280,6 +280,7 @@ static int start(struct server *s, struct failure *failure)
 
 static void stop(struct server *s)
 {
+    struct failure unclean = {0};
     replay_thread_stop(s->replay);
     sync_thread_stop(s->sync);
     turn_free(&s->turn);
@@ -291,7 +292,9 @@ static void stop(struct server *s)
     listen_close(&s->listen);
     core_free(s->core);
     crash_watch(NULL);
-    journal_close(s->journal);
+    if (journal_stop(s->journal, &unclean) != ERR_OK)
+        log_error("the journal is not closed as clean, the next start will recover it: %s",
+                  unclean.text);
     subscriptions_free(&s->subscriptions);
 }
 

@@ -2,7 +2,7 @@
  * The file `running`: when it is there, what it says, and that a start believes it
  * rather than the data file.
  *
- * ctest: WRAP=journal_boot_id
+ * ctest: WRAP=journal_boot_id,mdb_env_sync
  */
 #define _GNU_SOURCE
 
@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,9 +33,23 @@ void __wrap_journal_boot_id(char out[BOOT_ID_SIZE])
     memcpy(out, boot, strlen(boot));
 }
 
+static int failing_syncs;
+
+int __real_mdb_env_sync(MDB_env *env, int force);
+int __wrap_mdb_env_sync(MDB_env *env, int force);
+
+int __wrap_mdb_env_sync(MDB_env *env, int force)
+{
+    if (failing_syncs == 0)
+        return __real_mdb_env_sync(env, force);
+    failing_syncs--;
+    return EIO;
+}
+
 static int setup(void **state)
 {
     boot = "first boot";
+    failing_syncs = 0;
     return journal_fixture_setup(state);
 }
 
@@ -168,6 +183,39 @@ static void test_a_killed_process_leaves_its_mark(void **state)
     boot = "second boot";
     journal_fixture_open(f);
     assert_false(journal_fixture_status(f).new_epoch);
+}
+
+/* What the kernel could not write it may have dropped, and the next sync says nothing of it. */
+static void test_a_failed_sync_makes_the_stop_unclean(void **state)
+{
+    struct journal_fixture *f = *state;
+    struct failure failure = {0};
+    f->options.durability = JOURNAL_PROCESS;
+    journal_fixture_open(f);
+    journal_fixture_append(f, 10);
+    failing_syncs = 1;
+    assert_int_equal(journal_sync(f->j, &failure), ERR_IO);
+    journal_fixture_append(f, 10);
+    assert_ok(journal_sync(f->j, &failure), f);
+    assert_int_equal(journal_stop(f->j, &failure), ERR_IO);
+    f->j = NULL;
+    assert_non_null(strstr(failure.text, "an earlier sync"));
+    assert_non_null(strstr(failure.text, f->directory));
+    assert_int_equal(mark_of(f), MARK_THIS_BOOT);
+    journal_fixture_open(f);
+    assert_true(journal_fixture_status(f).recovered);
+    assert_int_equal(journal_fixture_status(f).head, 20);
+    failing_syncs = 1; /* that of the stop itself */
+    assert_int_equal(journal_stop(f->j, &failure), ERR_IO);
+    f->j = NULL;
+    assert_int_equal(mark_of(f), MARK_THIS_BOOT);
+    boot = "second boot";
+    f->options.epoch = 0xE2;
+    journal_fixture_open(f);
+    assert_true(journal_fixture_status(f).new_epoch);
+    assert_ok(journal_stop(f->j, &failure), f);
+    f->j = NULL;
+    assert_int_equal(mark_of(f), MARK_NONE);
 }
 
 /* A torn tree may still show the meta row of the last clean stop. */
@@ -313,6 +361,7 @@ int main(void)
         TEST(test_errors_of_the_mark),
         TEST(test_only_process_mode_leaves_a_mark),
         TEST(test_a_killed_process_leaves_its_mark),
+        TEST(test_a_failed_sync_makes_the_stop_unclean),
         TEST(test_the_mark_is_believed_before_the_meta_row),
         TEST(test_a_copy_without_the_mark),
         TEST(test_what_a_start_that_was_cut_short_left),

@@ -112,7 +112,7 @@ static int write_backup(struct backup *b, const char *path, bool force, bool sta
 static int make(struct cli *cli, const char *path, const char *const *values)
 {
     struct backup b = {.cli = cli, .on_terminal = isatty(2) == 1};
-    vigil_backup_info info;
+    vigil_backup_info info = {0};
     char line[512];
     int stop_fd = stop_signal_open();
 

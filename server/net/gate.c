@@ -3,10 +3,10 @@
 #include "server/net/gate.h"
 
 #include "server/net/clocks.h"
+#include "server/net/gate_probe.h"
 #include "server/net/zmtp_frames.h"
 #include "server/net/zmtp_hello.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -27,7 +27,8 @@ struct gate_connection {
     uint64_t received; /* bytes, of a subscriber */
     uint64_t since_us;
     bool is_subscriber;
-    bool is_open; /* false: not one that was accepted here, or one that is at its end */
+    bool is_ours; /* false: nothing that was accepted here */
+    bool has_ended;
 };
 
 /* By descriptor: the kernel gives out the lowest that is free, so one beyond the limit says that as
@@ -44,6 +45,8 @@ static struct {
 /* The names that the linker sees: libzmq's calls come here. */
 int gate_accept4(int listener, struct sockaddr *address, socklen_t *size,
                  int flags) __asm__("accept4") __attribute__((used, visibility("default")));
+int gate_accept(int listener, struct sockaddr *address, socklen_t *size) __asm__("accept")
+    __attribute__((used, visibility("default")));
 ssize_t gate_recv(int fd, void *data, size_t size, int flags) __asm__("recv")
     __attribute__((used, visibility("default")));
 
@@ -56,19 +59,49 @@ static bool begin(int fd)
 {
     struct gate_connection *c = &gate.connections[fd];
     free(c->hello); /* of one before it that had this descriptor */
-    *c = (struct gate_connection){.hello = calloc(1, sizeof *c->hello), .is_open = true};
+    *c = (struct gate_connection){.hello = calloc(1, sizeof *c->hello), .is_ours = true};
     return c->hello != NULL;
+}
+
+/* What accept says of a network or a machine in trouble; ZeroMQ ends the process for most of it. */
+static bool is_passing(int error)
+{
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EPERM:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ETIMEDOUT:
+        return true;
+    default:
+        return false;
+    }
 }
 
 int gate_accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
 {
     int fd = (int)syscall(SYS_accept4, listener, address, size, flags);
+    if (fd < 0 && gate.limit > 0 && is_passing(errno))
+        errno = ECONNABORTED;
     if (fd < 0 || gate.limit == 0 || ((size_t)fd < gate.limit && begin(fd)))
         return fd;
     close(fd);
     count(&gate.turned_away);
     errno = ECONNABORTED;
     return -1;
+}
+
+int gate_accept(int listener, struct sockaddr *address, socklen_t *size)
+{
+    return gate_accept4(listener, address, size, 0);
 }
 
 static bool is_within_rate(struct gate_connection *c, size_t size)
@@ -107,13 +140,27 @@ static bool let_through(struct gate_connection *c, const uint8_t *data, size_t s
 
 ssize_t gate_recv(int fd, void *data, size_t size, int flags)
 {
-    ssize_t got = recvfrom(fd, data, size, flags, NULL, NULL);
-    if (got <= 0 || (size_t)fd >= gate.limit || !gate.connections[fd].is_open ||
-        let_through(&gate.connections[fd], data, (size_t)got))
-        return got;
-    gate.connections[fd].is_open = false;
+    struct gate_connection *c = fd >= 0 && (size_t)fd < gate.limit ? &gate.connections[fd] : NULL;
+    if (!c || !c->is_ours)
+        return recvfrom(fd, data, size, flags, NULL, NULL);
+    if (!c->has_ended) {
+        ssize_t got = recvfrom(fd, data, size, flags, NULL, NULL);
+        if (got <= 0 || let_through(c, data, (size_t)got))
+            return got;
+        c->has_ended = true;
+    }
     errno = ECONNRESET;
     return -1;
+}
+
+/* The probe's peer must have come this way, and been refused here. */
+static int prove(struct failure *failure)
+{
+    int err = gate_probe(failure);
+    uint64_t refused = atomic_exchange(&gate.refused, 0);
+    if (err == ERR_OK && refused != 1)
+        err = failure_set(failure, ERR_INTERNAL, "libzmq's connections cannot be guarded");
+    return err;
 }
 
 int gate_open(uint32_t connections_max, uint64_t message_size_max, struct failure *failure)
@@ -121,13 +168,6 @@ int gate_open(uint32_t connections_max, uint64_t message_size_max, struct failur
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= 2 * SPARE_DESCRIPTORS)
         return failure_set(failure, ERR_LIMIT, "the limit of open files is too low");
-    /* ISO C has no conversion of a function's address to a pointer. */
-    union {
-        ssize_t (*function)(int, void *, size_t, int);
-        void *address;
-    } ours = {gate_recv};
-    if (dlsym(RTLD_DEFAULT, "recv") != ours.address)
-        return failure_set(failure, ERR_INTERNAL, "libzmq's connections cannot be guarded");
     size_t room = (size_t)limit.rlim_cur - SPARE_DESCRIPTORS;
     size_t wanted = (size_t)connections_max + OWN_DESCRIPTORS;
     size_t most = wanted < room ? wanted : room;
@@ -136,7 +176,10 @@ int gate_open(uint32_t connections_max, uint64_t message_size_max, struct failur
         return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     gate.limit = most;
     gate.message_size_max = message_size_max;
-    return ERR_OK;
+    int err = prove(failure);
+    if (err != ERR_OK)
+        gate_close();
+    return err;
 }
 
 void gate_close(void)

@@ -3,10 +3,13 @@
  *
  * 1. Out of descriptors, its listeners end the process (ipc) or spin (tcp). So a connection beyond
  *    connections_max, or one that would take one of the last descriptors, is closed as soon as it
- *    is accepted.
+ *    is accepted; and whatever else accept may say of a passing trouble, ZeroMQ hears of a connection
+ *    that was aborted.
+ *
  * 2. A peer that claims a name of the kind that a ROUTER gives out ends the process sooner or later,
- *    and one that claims somebody's leaves memory behind that is never freed. So a new connection is read along with until it has introduced itself (zmtp_hello.h), and what
- *    should not be let in looks to ZeroMQ like one that was lost.
+ *    and one that claims somebody's leaves memory behind that is never freed. So a new connection is
+ *    read along with until it has introduced itself (zmtp_hello.h), and what should not be let in
+ *    looks to ZeroMQ like one that was lost.
  *
  * 3. It keeps the frames of a message that is not complete, however many come. So the frames are
  *    counted along (zmtp_frames.h), and a connection ends that sends too many or too much in one.
@@ -15,9 +18,14 @@
  *    follow, on the core thread. So a subscriber ends that sends more than GATE_SUBSCRIBER_BYTES, and
  *    GATE_SUBSCRIBER_RATE more with each second.
  *
- * libzmq offers no hook for any of it. The gate defines accept4 and recv for the whole process, which
- * a program may do for the libraries that it is linked with; it calls the kernel for both, and looks
- * at nothing but connections that it has accepted itself.
+ * libzmq offers no hook for any of it. The gate defines accept, accept4 and recv for the whole process,
+ * which a program may do for the libraries that it is linked with; it calls the kernel for all of them,
+ * and looks at nothing but connections that it has accepted itself. Whether libzmq comes this way is
+ * tried out at start (gate_probe.h).
+ *
+ * State belongs to a descriptor, and is made anew when that is accepted again. Nobody tells when it is
+ * closed: until then nothing else may recv from it, and in this process nobody but libzmq's connections
+ * recv.
  *
  * gate_open before the sockets are bound, gate_close after they are gone. In between, only ZeroMQ's
  * I/O thread (there is one) passes through it; the figures may be read by any.
@@ -41,7 +49,7 @@ struct gate_figures {
 };
 
 /* message_size_max: of all frames of a message together. ERR_OK, ERR_NO_MEMORY, ERR_LIMIT,
- * ERR_INTERNAL: libzmq would not come through here. */
+ * ERR_INTERNAL: libzmq would not come through here, or that could not be found out. */
 int gate_open(uint32_t connections_max, uint64_t message_size_max, struct failure *failure);
 void gate_close(void);
 void gate_figures(struct gate_figures *ret_figures);

@@ -11,8 +11,10 @@ static bool begin_frame(struct zmtp_frames *f, uint64_t message_size_max)
         size = size << 8 | f->header[i];
     f->body_left = size;
     f->header_size = 0;
+    /* A command stands by itself, maybe between the frames of a message, and ZeroMQ bounds it. But one
+     * that claims to be continued is wrong, and a SUBSCRIBE of that kind is kept like a frame. */
     if ((f->header[0] & FLAG_COMMAND) != 0)
-        return true; /* stands by itself, and ZeroMQ bounds it */
+        return (f->header[0] & FLAG_MORE) == 0;
     f->parts++;
     bool within = f->parts <= ZMTP_PARTS_MAX && size <= message_size_max - f->message_size;
     f->message_size += size;

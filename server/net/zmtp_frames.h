@@ -25,7 +25,8 @@ struct zmtp_frames {
 };
 
 /* The next bytes of the connection; zero it before the first. False: the message under way has more
- * than ZMTP_PARTS_MAX frames, or more than message_size_max bytes. */
+ * than ZMTP_PARTS_MAX frames, or more than message_size_max bytes, or a command claims to be part of
+ * one. Nothing that comes after that means anything. */
 bool zmtp_frames_take(struct zmtp_frames *f, const void *data, size_t size,
                       uint64_t message_size_max);
 

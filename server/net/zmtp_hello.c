@@ -10,17 +10,27 @@ enum {
     MAJOR_AT = 10,
     MAJOR_MIN = 3,
     FLAGS_AT = ZMTP_GREETING_SIZE,
-    FRAME_COMMAND = 4, /* the flags of a short command frame */
-    BODY_AT = ZMTP_GREETING_SIZE + 2
+    COMMAND = 4, /* the flags of a command frame whose size is one byte, or eight */
+    LONG_COMMAND = 6
 };
 
-/* Peers before version 3 have no READY and no socket type: nothing says what they are. */
-static bool greeting_is_wrong(const struct zmtp_hello *h)
+/* Peers before version 3 have no READY and no socket type: nothing says what they are. Looked at with
+ * each byte, so that the first that is wrong decides, however they come. */
+static bool is_wrong(const struct zmtp_hello *h)
 {
-    return (h->size > 0 && h->bytes[0] != 0xff) ||
-           (h->size > SIGNATURE_LAST && h->bytes[SIGNATURE_LAST] != 0x7f) ||
-           (h->size > MAJOR_AT && h->bytes[MAJOR_AT] < MAJOR_MIN) ||
-           (h->size > FLAGS_AT && h->bytes[FLAGS_AT] != FRAME_COMMAND);
+    uint8_t last = h->bytes[h->size - 1];
+    switch (h->size - 1) {
+    case 0:
+        return last != 0xff;
+    case SIGNATURE_LAST:
+        return last != 0x7f;
+    case MAJOR_AT:
+        return last < MAJOR_MIN;
+    case FLAGS_AT:
+        return last != COMMAND && last != LONG_COMMAND;
+    default:
+        return false;
+    }
 }
 
 struct property {
@@ -49,10 +59,18 @@ static bool read_property(const uint8_t **p, size_t *left, struct property *ret)
     return true;
 }
 
-static bool is_named(const struct property *p, const char *name)
+static bool is_name(const struct property *p)
 {
-    return p->name_size == strlen(name) &&
-           strncasecmp((const char *)p->name, name, p->name_size) == 0;
+    static const char name[] = "Identity";
+    return p->name_size == sizeof name - 1 && p->value_size > 0 &&
+           strncasecmp((const char *)p->name, name, sizeof name - 1) == 0;
+}
+
+/* In this spelling alone: ZeroMQ does not know another, and lets a peer in without looking at it. */
+static bool is_type(const struct property *p)
+{
+    static const char name[] = "Socket-Type";
+    return p->name_size == sizeof name - 1 && memcmp(p->name, name, sizeof name - 1) == 0;
 }
 
 static bool is_subscriber(const struct property *type)
@@ -61,7 +79,7 @@ static bool is_subscriber(const struct property *type)
            (type->value_size == 4 && memcmp(type->value, "XSUB", 4) == 0);
 }
 
-/* READY, then properties. ZeroMQ checks whether the type fits the socket, if there is one. */
+/* READY, then properties. ZeroMQ checks whether each type that is given fits the socket. */
 static enum zmtp_verdict judge_ready(const uint8_t *p, size_t left)
 {
     enum zmtp_verdict verdict = ZMTP_REFUSED;
@@ -73,9 +91,9 @@ static enum zmtp_verdict judge_ready(const uint8_t *p, size_t left)
         struct property property;
         if (!read_property(&p, &left, &property))
             return ZMTP_REFUSED;
-        if (is_named(&property, "Identity") && property.value_size > 0)
+        if (is_name(&property))
             return ZMTP_REFUSED;
-        if (is_named(&property, "Socket-Type") && verdict != ZMTP_SUBSCRIBER)
+        if (is_type(&property) && verdict != ZMTP_SUBSCRIBER)
             verdict = is_subscriber(&property) ? ZMTP_SUBSCRIBER : ZMTP_WELCOME;
     }
     return verdict;
@@ -85,13 +103,23 @@ enum zmtp_verdict zmtp_hello_take(struct zmtp_hello *h, const void *data, size_t
                                   size_t *ret_used)
 {
     const uint8_t *bytes = data;
-    size_t used = 0;
-    while (used < size && h->size < sizeof h->bytes) {
+    for (size_t used = 0; used < size;) {
         h->bytes[h->size++] = bytes[used++];
         *ret_used = used;
-        if (h->size >= BODY_AT && h->size == BODY_AT + h->bytes[FLAGS_AT + 1])
-            return greeting_is_wrong(h) ? ZMTP_REFUSED
-                                        : judge_ready(h->bytes + BODY_AT, h->bytes[FLAGS_AT + 1]);
+        if (is_wrong(h))
+            return ZMTP_REFUSED;
+        if (h->size <= FLAGS_AT)
+            continue;
+        size_t body_at = FLAGS_AT + (h->bytes[FLAGS_AT] == LONG_COMMAND ? 9 : 2);
+        if (h->size < body_at)
+            continue;
+        uint64_t body_size = 0;
+        for (size_t i = FLAGS_AT + 1; i < body_at; i++)
+            body_size = body_size << 8 | h->bytes[i];
+        if (body_size > ZMTP_READY_SIZE_MAX)
+            return ZMTP_REFUSED;
+        if (h->size == body_at + body_size)
+            return judge_ready(h->bytes + body_at, (size_t)body_size);
     }
-    return greeting_is_wrong(h) ? ZMTP_REFUSED : ZMTP_UNDECIDED;
+    return ZMTP_UNDECIDED;
 }

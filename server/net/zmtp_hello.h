@@ -15,8 +15,8 @@
 
 enum {
     ZMTP_GREETING_SIZE = 64,
-    ZMTP_READY_SIZE_MAX = 255, /* a short frame; what ZeroMQ sends has less than 60 bytes */
-    ZMTP_HELLO_SIZE_MAX = ZMTP_GREETING_SIZE + 2 + ZMTP_READY_SIZE_MAX
+    ZMTP_READY_SIZE_MAX = 512, /* ZeroMQ's has less than 60 bytes; an application may add to it */
+    ZMTP_HELLO_SIZE_MAX = ZMTP_GREETING_SIZE + 9 + ZMTP_READY_SIZE_MAX
 };
 
 enum zmtp_verdict {
@@ -31,8 +31,8 @@ struct zmtp_hello {
     uint8_t bytes[ZMTP_HELLO_SIZE_MAX];
 };
 
-/* The next bytes of a hello that is undecided; zero it before the first. *ret_used: how many of them
- * belong to it. */
+/* The next bytes of a hello that is undecided, one or more; zero it before the first. *ret_used: how
+ * many of them belong to it. The verdict falls with the same byte, whatever the pieces. */
 enum zmtp_verdict zmtp_hello_take(struct zmtp_hello *h, const void *data, size_t size,
                                   size_t *ret_used);
 

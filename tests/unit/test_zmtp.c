@@ -47,6 +47,12 @@ static struct text greeting(void)
 
 static void close_ready(struct text *t)
 {
+    if (t->bytes[ZMTP_GREETING_SIZE] == 6) {
+        size_t size = t->size - ZMTP_GREETING_SIZE - 9;
+        t->bytes[ZMTP_GREETING_SIZE + 7] = (uint8_t)(size >> 8);
+        t->bytes[ZMTP_GREETING_SIZE + 8] = (uint8_t)size;
+        return;
+    }
     t->bytes[ZMTP_GREETING_SIZE + 1] = (uint8_t)(t->size - ZMTP_GREETING_SIZE - 2);
 }
 
@@ -81,7 +87,7 @@ static void those_who_say_who_they_are_are_welcome(void **state)
     expect(&t, ZMTP_WELCOME);
     t = greeting();
     add_property(&t, "identity", "", 0);
-    add_property(&t, "SOCKET-TYPE", "DEALER", 6);
+    add_property(&t, "Socket-Type", "DEALER", 6);
     expect(&t, ZMTP_WELCOME);
     t = greeting();
     add_property(&t, "Socket-Type", "SUB", 3);
@@ -89,6 +95,65 @@ static void those_who_say_who_they_are_are_welcome(void **state)
     t = greeting();
     add_property(&t, "X-Name", "x", 1);
     add_property(&t, "Socket-Type", "XSUB", 4);
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    expect(&t, ZMTP_SUBSCRIBER);
+}
+
+/* A frame may say its size in eight bytes even if one would do. */
+static void in_long_form(struct text *t)
+{
+    memmove(t->bytes + ZMTP_GREETING_SIZE + 9, t->bytes + ZMTP_GREETING_SIZE + 2,
+            t->size - ZMTP_GREETING_SIZE - 2);
+    memset(t->bytes + ZMTP_GREETING_SIZE, 0, 9);
+    t->bytes[ZMTP_GREETING_SIZE] = 6;
+    t->size += 7;
+}
+
+static void a_long_ready_is_read_too(void **state)
+{
+    (void)state;
+    static const char padding[250] = "";
+    struct text t = greeting();
+    add_property(&t, "Socket-Type", "SUB", 3);
+    in_long_form(&t);
+    expect(&t, ZMTP_SUBSCRIBER);
+    t = greeting();
+    add_property(&t, "X-Padding", padding, sizeof padding);
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    in_long_form(&t);
+    expect(&t, ZMTP_WELCOME);
+    t = greeting();
+    add_property(&t, "X-Padding", padding, sizeof padding);
+    add_property(&t, "Identity", "n", 1);
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    in_long_form(&t);
+    expect(&t, ZMTP_REFUSED);
+    t = greeting();
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    add_property(&t, "X-Padding", padding, sizeof padding);
+    add_property(&t, "X-Padding", padding, sizeof padding);
+    in_long_form(&t);
+    expect(&t, ZMTP_REFUSED); /* beyond ZMTP_READY_SIZE_MAX */
+    t = greeting();
+    in_long_form(&t);
+    t.bytes[ZMTP_GREETING_SIZE + 1] = 0x80; /* of a size that is no size */
+    expect(&t, ZMTP_REFUSED);
+}
+
+/* ZeroMQ knows "Socket-Type" in this spelling only: a type in another would be taken for a DEALER's
+ * here, and not looked at there, so that a subscriber would go unbounded. */
+static void the_type_is_spelt_as_zeromq_reads_it(void **state)
+{
+    (void)state;
+    struct text t = greeting();
+    add_property(&t, "socket-type", "DEALER", 6);
+    expect(&t, ZMTP_REFUSED);
+    t = greeting();
+    add_property(&t, "socket-type", "DEALER", 6);
+    add_property(&t, "Socket-Type", "SUB", 3);
+    expect(&t, ZMTP_SUBSCRIBER);
+    t = greeting();
+    add_property(&t, "Socket-Type", "SUB", 3);
     add_property(&t, "Socket-Type", "DEALER", 6);
     expect(&t, ZMTP_SUBSCRIBER);
 }
@@ -171,14 +236,47 @@ static void bytes_are_counted_by_message(void **state)
     assert_false(zmtp_frames_take(&f, endless, sizeof endless, 100));
 }
 
+/* Between the frames of a message there may be a PING; a SUBSCRIBE that claims to be continued is kept
+ * by ZeroMQ like the frame of a message. */
+static void commands_are_no_part_of_a_message(void **state)
+{
+    (void)state;
+    static const uint8_t ping[] = {4, 7, 4, 'P', 'I', 'N', 'G', 0, 10};
+    static const uint8_t cancel[] = {6, 0,   0,   0,   0,   0,   0,   0,  8,
+                                     6, 'C', 'A', 'N', 'C', 'E', 'L', 'x'};
+    static const uint8_t half[2 + 50] = {1, 50};
+    static const uint8_t last[2 + 50] = {0, 50};
+    static const uint8_t subscribe[] = {5, 10, 9, 'S', 'U', 'B', 'S', 'C', 'R', 'I', 'B', 'E'};
+    static const uint8_t long_one[] = {7, 0, 0, 0, 0, 0, 0, 0, 0};
+    struct zmtp_frames f = {0};
+    for (int i = 0; i < 3; i++) {
+        assert_true(zmtp_frames_take(&f, half, sizeof half, 100));
+        assert_true(zmtp_frames_take(&f, ping, sizeof ping, 100));
+        assert_true(zmtp_frames_take(&f, cancel, sizeof cancel, 100));
+        assert_true(zmtp_frames_take(&f, last, sizeof last, 100));
+    }
+    assert_true(zmtp_frames_take(&f, half, sizeof half, 100));
+    assert_true(zmtp_frames_take(&f, ping, sizeof ping, 100));
+    assert_true(zmtp_frames_take(&f, half, sizeof half, 100));
+    assert_true(zmtp_frames_take(&f, ping, sizeof ping, 100));
+    assert_false(zmtp_frames_take(&f, half, sizeof half, 100));
+    f = (struct zmtp_frames){0};
+    assert_false(zmtp_frames_take(&f, subscribe, sizeof subscribe, 100));
+    f = (struct zmtp_frames){0};
+    assert_false(zmtp_frames_take(&f, long_one, sizeof long_one, 100));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(those_who_say_who_they_are_are_welcome),
+        cmocka_unit_test(a_long_ready_is_read_too),
+        cmocka_unit_test(the_type_is_spelt_as_zeromq_reads_it),
         cmocka_unit_test(names_are_refused),
         cmocka_unit_test(who_does_not_say_is_refused),
         cmocka_unit_test(frames_are_counted_by_message),
         cmocka_unit_test(bytes_are_counted_by_message),
+        cmocka_unit_test(commands_are_no_part_of_a_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

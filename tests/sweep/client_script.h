@@ -14,15 +14,22 @@ enum { SCRIPT_KEY_SIZE = 32, SCRIPT_ACKNOWLEDGED_MAX = 64, SCRIPT_WATCHED_KEYS =
 struct acknowledged {
     uint64_t seq;
     char key[SCRIPT_KEY_SIZE];
+    bool is_put; /* of n */
+    int64_t n;
+};
+
+/* Of the keys that are watched, all values are integers. */
+struct watched_key {
+    char key[SCRIPT_KEY_SIZE];
+    uint64_t seq; /* 0: not seen yet */
+    int64_t n;
 };
 
 struct watching {
     vigil_watch *watch;
+    bool before;  /* with the option of that name */
     uint64_t seq; /* newest that was seen */
-    struct {
-        char key[SCRIPT_KEY_SIZE];
-        uint64_t seq;
-    } last[SCRIPT_WATCHED_KEYS];
+    struct watched_key last[SCRIPT_WATCHED_KEYS];
 };
 
 struct client_script {
@@ -40,7 +47,10 @@ struct client_script {
     size_t acknowledged_count;
     int64_t increments;           /* acknowledged */
     int64_t increments_attempted; /* of them all */
-    unsigned refusals; /* calls that returned an error which the script does not provoke */
+    bool cursor_made;
+    bool cursor_deleted;      /* another one */
+    uint64_t cursor_promised; /* acknowledged to be there at least */
+    unsigned refusals;        /* calls that returned an error which the script does not provoke */
     bool good;
 };
 

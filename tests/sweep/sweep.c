@@ -19,19 +19,20 @@ enum { FAILURES_MAX = 10 };
 /* ---- options ---- */
 
 const char sweep_usage[] =
-    "options: [--full] [--seed N] [--part I/N] [--only FUNCTION:N:once|lasting]\n";
+    "options: [--full] [--seed N] [--part I/N] [--only FUNCTION[:N:once|lasting]]\n";
 
 static bool read_only(struct sweep *s, const char *text)
 {
     char name[64];
-    char mode[16];
-    if (sscanf(text, "%63[a-z0-9_]:%u:%15s", name, &s->only_at, mode) != 3)
+    char mode[16] = "";
+    int fields = sscanf(text, "%63[a-z0-9_]:%u:%15s", name, &s->only_at, mode);
+    if (fields != 1 && fields != 3)
         return false;
     for (int i = 0; i < FAULT_COUNT; i++)
         if (strcmp(fault_name((enum fault)i), name) == 0)
             s->only_fault = i;
     s->only_lasting = strcmp(mode, "lasting") == 0;
-    return s->only_fault != FAULT_NONE && s->only_at > 0;
+    return s->only_fault != FAULT_NONE && (s->only_at > 0) == (fields == 3);
 }
 
 bool sweep_options(struct sweep *s, int argc, char **argv)
@@ -216,7 +217,7 @@ static void sweep_function(struct sweep *s, int fault, unsigned count)
 void sweep_run(struct sweep *s)
 {
     unsigned counts[FAULT_COUNT];
-    if (s->only_fault != FAULT_NONE) {
+    if (s->only_fault != FAULT_NONE && s->only_at > 0) {
         (void)run_with(s, FAULT_NONE, 0, false);
         (void)run_with(s, s->only_fault, s->only_at, s->only_lasting);
         printf("%s: met %u times\n", s->name, atomic_load(&s->plan->met));
@@ -227,7 +228,7 @@ void sweep_run(struct sweep *s)
     for (size_t i = 0; i < FAULT_COUNT; i++)
         counts[i] = atomic_load(&s->plan->counts[i]);
     for (int i = 0; i < FAULT_COUNT && s->failures < FAILURES_MAX; i++)
-        if (counts[i] > 0)
+        if (counts[i] > 0 && (s->only_fault == FAULT_NONE || s->only_fault == i))
             sweep_function(s, i, counts[i]);
 }
 

@@ -44,6 +44,7 @@ extern const char sweep_usage[];
  *   --seed N                which calls the short form takes
  *   --part I/N              the I-th of N parts (from 0), which may run at the same time
  *   --only FUNCTION:N:once  that one alone; or :lasting
+ *   --only FUNCTION         calls of that one alone
  * False: they are not understood. */
 bool sweep_options(struct sweep *s, int argc, char **argv);
 bool sweep_open(struct sweep *s);

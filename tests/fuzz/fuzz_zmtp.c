@@ -196,8 +196,10 @@ static bool judge_frames(const struct stream *s, size_t at, struct zmtp_frames *
                 total + body > s->message_size_max)
                 return false;
             total += body;
-            if ((flags & MORE) == 0)
-                parts = total = 0;
+            if ((flags & MORE) == 0) {
+                parts = 0;
+                total = 0;
+            }
         }
         *ret = (struct zmtp_frames){.parts = parts, .message_size = total};
         if (body > s->size - at - header)
@@ -265,8 +267,10 @@ static bool make(struct stream *s, const uint8_t *data, size_t size)
             total += body;
             if (parts > ZMTP_PARTS_MAX || total > s->message_size_max)
                 return false;
-            if ((flags & MORE) == 0)
-                parts = total = 0;
+            if ((flags & MORE) == 0) {
+                parts = 0;
+                total = 0;
+            }
         }
     }
     return true;

@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "client/arguments.h"
-#include "client/clock.h"
+#include "client/replay_trip.h"
 #include "client/snapshot.h"
 #include "protocol/backup_file.h"
 
@@ -59,12 +59,13 @@ static int hand_out_chunk(struct backup *b, uint32_t count)
     return hand_out(b);
 }
 
-static int ask(struct backup *b, struct replay_call *call, uint8_t op, size_t place)
+static int ask(struct backup *b, const struct trip_question *question, struct replay_call *call)
 {
-    int err = snapshot_ask(b->v, call, place, DEADLINE_NEVER);
+    const struct trip_patience patience = trip_patience_of(0);
+    int err = replay_trip(b->v, question, &patience, call);
     if (err)
         return err;
-    if (call->header.op != op)
+    if (call->header.op != question->op)
         return snapshot_malformed(b->v);
     if (b->epoch != 0 && call->message.epoch != b->epoch)
         return connection_fail(b->v, ERR_EPOCH_CHANGED, NULL);
@@ -75,19 +76,30 @@ static int ask(struct backup *b, struct replay_call *call, uint8_t op, size_t pl
 
 /* ---- records ---- */
 
+struct records_question {
+    struct request_replay request;
+    const struct filter *filter;
+};
+
+static void write_records_question(struct wire_buffer *b, const void *context)
+{
+    const struct records_question *q = context;
+    request_replay_write(b, &q->request);
+    filter_write(b, q->filter);
+}
+
 static int next_records(struct backup *b, uint64_t until)
 {
     struct replay_call call = {0};
     struct reply_replay reply = {0};
-    struct request_replay request = {
-        .epoch = b->epoch, .after = b->tally.summary.head, .until = until};
-    size_t place;
-    struct wire_buffer *body = replay_call_begin(b->v, OP_REPLAY, 0, &place);
-    request_replay_write(body, &request);
-    filter_write(body, &b->everything);
-    int err = ask(b, &call, OP_REPLAY, place);
-    if (err == ERR_OK && (!reply_replay_read(&call.body, &reply) || reply.from != request.after ||
-                          reply.to <= reply.from || reply.count != reply.to - reply.from))
+    struct records_question records = {
+        .request = {.epoch = b->epoch, .after = b->tally.summary.head, .until = until},
+        .filter = &b->everything};
+    struct trip_question question = {OP_REPLAY, 0, write_records_question, &records};
+    int err = ask(b, &question, &call);
+    if (err == ERR_OK &&
+        (!reply_replay_read(&call.body, &reply) || reply.from != records.request.after ||
+         reply.to <= reply.from || reply.count != reply.to - reply.from))
         err = snapshot_malformed(b->v);
     if (err == ERR_OK) {
         backup_chunk_begin(&b->out, BACKUP_RECORDS);
@@ -136,15 +148,18 @@ static int take_rows(struct backup *b, const struct reply_list *page, char *last
     return ERR_OK;
 }
 
+static void write_list_question(struct wire_buffer *b, const void *context)
+{
+    request_list_write(b, context);
+}
+
 static int next_rows(struct backup *b, char *last, size_t *last_size, bool *ret_more)
 {
     struct replay_call call = {0};
     struct reply_list page = {0};
     struct request_list request = {.epoch = b->epoch, .after = {(const uint8_t *)last, *last_size}};
-    size_t place;
-    struct wire_buffer *body = replay_call_begin(b->v, OP_LIST, REQUEST_LIST_VALUES, &place);
-    request_list_write(body, &request);
-    int err = ask(b, &call, OP_LIST, place);
+    struct trip_question question = {OP_LIST, REQUEST_LIST_VALUES, write_list_question, &request};
+    int err = ask(b, &question, &call);
     if (err == ERR_OK && !reply_list_read(&call.body, &page))
         err = snapshot_malformed(b->v);
     if (err == ERR_OK)
@@ -182,11 +197,10 @@ static int begin(struct backup *b)
 {
     struct replay_call call = {0};
     struct reply_list page = {0};
-    size_t place;
-    struct wire_buffer *body = replay_call_begin(b->v, OP_LIST, 0, &place);
-    request_list_write(body, &(struct request_list){.bytes_max = 1});
+    struct request_list request = {.bytes_max = 1};
+    struct trip_question question = {OP_LIST, 0, write_list_question, &request};
     b->epoch = 0;
-    int err = ask(b, &call, OP_LIST, place);
+    int err = ask(b, &question, &call);
     if (err == ERR_OK && !reply_list_read(&call.body, &page))
         err = snapshot_malformed(b->v);
     if (err == ERR_OK) {

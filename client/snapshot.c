@@ -10,7 +10,7 @@
 #include "protocol/key.h"
 #include "protocol/record.h"
 
-enum { TRIES_MAX = 5, BUSY_WAIT_MS = 20 };
+enum { TRIES_MAX = 5 };
 
 struct loading {
     struct vigil *v;
@@ -25,23 +25,6 @@ struct loading {
 void snapshot_free(struct snapshot *s)
 {
     row_table_free(&s->table);
-}
-
-int snapshot_ask(struct vigil *v, struct replay_call *call, size_t place, int64_t deadline)
-{
-    int timeout_ms = deadline_trip_ms(deadline, v->request_timeout_ms);
-    int64_t trip_deadline = deadline_after(timeout_ms);
-    int err;
-    while ((err = replay_call_end(v, call, place)) == ERR_BUSY) {
-        /* The watches of this connection have their replays under way. */
-        if (clock_now_ms() >= trip_deadline)
-            return connection_fail(v, ERR_TIMEOUT, NULL);
-        err = connection_wait(v, NULL, BUSY_WAIT_MS);
-        if (err)
-            return connection_fail(v, err, NULL);
-        connection_step(v);
-    }
-    return err ? err : replay_call_wait(v, call, timeout_ms);
 }
 
 int snapshot_malformed(struct vigil *v)

@@ -23,10 +23,7 @@ int snapshot_load(struct vigil *v, const struct filter *filter, bool with_values
                   struct snapshot *ret_snapshot);
 void snapshot_free(struct snapshot *s);
 
-/* One request over the replay socket, whose body was written after replay_call_begin: sends it and
- * waits, until deadline and for request_timeout_ms at most. The caller resets the call. */
-int snapshot_ask(struct vigil *v, struct replay_call *call, size_t place, int64_t deadline);
-/* Its reply was not understood: MALFORMED. The request socket is as good as before. */
+/* A reply over the replay socket was not understood: MALFORMED. The request socket is as good as before. */
 int snapshot_malformed(struct vigil *v);
 
 #endif

@@ -156,6 +156,35 @@ static void reads_over_a_server_that_keeps_dying(void **state)
     client_fixture_start_server(&f);
 }
 
+static bool take_bytes(void *context, const void *data, size_t size)
+{
+    size_t *total = context;
+    (void)data;
+    *total += size;
+    return true;
+}
+
+/* On a connection that has long known that the server is gone, and by nothing but these calls. */
+static void a_backup_connects_again(void **state)
+{
+    (void)state;
+    vigil *v = client_fixture_connect(&f, 200);
+    uint64_t seq = put_integer(v, "k/1", 1);
+    size_t total = 0;
+    vigil_backup_info info = {0};
+    client_fixture_kill_server(&f);
+    assert_int_equal(vigil_ping(v), VIGIL_DISCONNECTED);
+    assert_int_equal(vigil_backup(v, false, take_bytes, &total, &info), VIGIL_DISCONNECTED);
+    client_fixture_start_server(&f);
+    int64_t tries = PATIENCE_MS / 200;
+    while (vigil_backup(v, false, take_bytes, &total, &info) != VIGIL_OK && --tries > 0)
+        ;
+    assert_true(tries > 0);
+    assert_int_equal(info.seq, seq);
+    assert_true(total >= info.bytes);
+    vigil_close(v);
+}
+
 static bool take_nothing(void *context, const vigil_entry *entry)
 {
     (void)context;
@@ -193,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reads_over_a_server_that_keeps_dying, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_that_is_away_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_backup_connects_again, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ void script_use_cursor(struct client_script *s)
     s->cursor_made = true;
     script_see_what_is_there(s, &first);
     acknowledge(s, &first);
-    script_put(s, "w/c", 2);
+    script_put(s, "w/b", 3);
     if (script_see_next(s, &first, s->request_timeout_ms) == VIGIL_OK)
         (void)vigil_watch_acknowledge(first.watch, 0); /* nothing is promised */
     vigil_watch_close(first.watch);

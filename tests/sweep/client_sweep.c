@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 {
     struct server_process server = {0};
     struct sweep s = {
-        .name = "client", .run = run, .context = &server, .points_max = 4, .limit_seconds = 120};
+        .name = "client", .run = run, .context = &server, .points_max = 2, .limit_seconds = 120};
     char folder[TEMP_FOLDER_SIZE];
     char data[SWEEP_PATH_SIZE];
     char listen[SWEEP_PATH_SIZE];

@@ -22,7 +22,7 @@ static bool run(struct sweep *sweep, void *context)
 
 int main(int argc, char **argv)
 {
-    struct sweep s = {.name = "journal", .run = run, .points_max = 6, .limit_seconds = 30};
+    struct sweep s = {.name = "journal", .run = run, .points_max = 4, .limit_seconds = 30};
     if (!sweep_options(&s, argc, argv) || !sweep_open(&s)) {
         fputs(sweep_usage, stderr);
         return 2;

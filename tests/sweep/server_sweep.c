@@ -182,7 +182,7 @@ int main(int argc, char **argv)
     char power[] = "power";
     char process[] = "process";
     struct sweep s = {
-        .name = "server", .run = run, .context = power, .points_max = 2, .limit_seconds = 200};
+        .name = "server", .run = run, .context = power, .points_max = 1, .limit_seconds = 200};
     if (!sweep_options(&s, argc, argv) || !sweep_open(&s)) {
         fputs(sweep_usage, stderr);
         return 2;
@@ -190,7 +190,6 @@ int main(int argc, char **argv)
     sweep_run(&s);
     s.name = "process"; /* the other durability */
     s.context = process;
-    s.points_max = 1;
     sweep_run(&s);
     return sweep_close(&s);
 }

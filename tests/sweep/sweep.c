@@ -199,8 +199,8 @@ static void sweep_function(struct sweep *s, int fault, unsigned count)
         for (unsigned lasting = 0; lasting < 2; lasting++) {
             if ((i + lasting) % s->parts != s->part)
                 continue;
-            /* The short form takes the two in turn, where there are several calls. */
-            if (!s->full && chosen > 1 && lasting != (i + s->seed) % 2)
+            /* The short form takes the two in turn. */
+            if (!s->full && lasting != (i + (unsigned)fault + s->seed) % 2)
                 continue;
             (void)run_with(s, fault, point(s, i, chosen, count), lasting != 0);
             runs++;

@@ -185,6 +185,13 @@ static void test_a_killed_process_leaves_its_mark(void **state)
     assert_false(journal_fixture_status(f).new_epoch);
 }
 
+static int stop(struct journal_fixture *f, struct failure *failure)
+{
+    struct journal *j = f->j;
+    f->j = NULL;
+    return journal_stop(j, failure);
+}
+
 /* What the kernel could not write it may have dropped, and the next sync says nothing of it. */
 static void test_a_failed_sync_makes_the_stop_unclean(void **state)
 {
@@ -197,8 +204,7 @@ static void test_a_failed_sync_makes_the_stop_unclean(void **state)
     assert_int_equal(journal_sync(f->j, &failure), ERR_IO);
     journal_fixture_append(f, 10);
     assert_ok(journal_sync(f->j, &failure), f);
-    assert_int_equal(journal_stop(f->j, &failure), ERR_IO);
-    f->j = NULL;
+    assert_int_equal(stop(f, &failure), ERR_IO);
     assert_non_null(strstr(failure.text, "an earlier sync"));
     assert_non_null(strstr(failure.text, f->directory));
     assert_int_equal(mark_of(f), MARK_THIS_BOOT);
@@ -206,15 +212,13 @@ static void test_a_failed_sync_makes_the_stop_unclean(void **state)
     assert_true(journal_fixture_status(f).recovered);
     assert_int_equal(journal_fixture_status(f).head, 20);
     failing_syncs = 1; /* that of the stop itself */
-    assert_int_equal(journal_stop(f->j, &failure), ERR_IO);
-    f->j = NULL;
+    assert_int_equal(stop(f, &failure), ERR_IO);
     assert_int_equal(mark_of(f), MARK_THIS_BOOT);
     boot = "second boot";
     f->options.epoch = 0xE2;
     journal_fixture_open(f);
     assert_true(journal_fixture_status(f).new_epoch);
-    assert_ok(journal_stop(f->j, &failure), f);
-    f->j = NULL;
+    assert_ok(stop(f, &failure), f);
     assert_int_equal(mark_of(f), MARK_NONE);
 }
 

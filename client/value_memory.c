@@ -1,6 +1,7 @@
 /* value_memory.c - what keys were after the change that was seen of each last. */
 #include "client/value_memory.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "client/key_hash.h"
@@ -117,8 +118,11 @@ static struct remembered *add(struct value_memory *m, uint64_t hash, size_t need
     size_t cost = cost_of(room);
     if (cost > m->bytes_max || (m->count >= m->capacity && !grow(m)))
         return NULL;
-    while (m->bytes + cost > m->bytes_max)
+    while (m->bytes + cost > m->bytes_max) {
+        const struct remembered *oldest = m->oldest;
         forget(m, m->oldest);
+        assert(m->oldest != oldest);
+    }
     struct remembered *r = malloc(sizeof *r + room);
     if (!r)
         return NULL;

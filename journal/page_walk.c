@@ -37,7 +37,7 @@ struct page_walk {
     uint64_t problems;
     unsigned branches_left; /* of a start's check */
     bool leaves_unread;     /* such a check: leaves are counted, not looked at */
-    const char *name;       /* of the tree */
+    char name[64];          /* of the tree */
     struct page_tree found; /* what has been counted of it */
 };
 
@@ -217,7 +217,7 @@ static void walk_tree(struct page_walk *w, const char *name, const struct page_t
     struct key_range all = {{NULL, 0}, {NULL, 0}};
     unsigned depth = 0;
     uint64_t before = w->problems;
-    w->name = name;
+    snprintf(w->name, sizeof w->name, "%s", name);
     w->found = (struct page_tree){0};
     if (tree->depth > LEVELS_MAX || !has_flags(tree)) {
         complain(w, "%s: its record is damaged", name);
@@ -250,7 +250,7 @@ static void walk_tree(struct page_walk *w, const char *name, const struct page_t
 static void check_metas(struct page_walk *w)
 {
     uint64_t txn[PAGE_METAS];
-    w->name = "the meta pages";
+    snprintf(w->name, sizeof w->name, "the meta pages");
     for (unsigned i = 0; i < PAGE_METAS; i++) {
         const uint8_t *page = w->pages.base + i * w->pages.size;
         uint16_t flags;

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -33,6 +34,26 @@ static uint64_t load_u64(const uint8_t *p)
 
 /* ---- the map ---- */
 
+/* A line of /proc/self/maps: START-END PERMISSIONS OFFSET DEVICE INODE. True: the file with this inode
+ * is mapped there from its beginning on, and shared. */
+static bool is_map_of(const char *line, uint64_t inode, const uint8_t **ret_base, size_t *ret_size)
+{
+    char *at;
+    uint64_t start = strtoull(line, &at, 16);
+    uint64_t end = *at == '-' ? strtoull(at + 1, &at, 16) : 0;
+    if (*at != ' ' || strlen(at) < 1 + 4 + 1)
+        return false;
+    bool is_shared = at[4] == 's';
+    uint64_t offset = strtoull(at + 1 + 4, &at, 16);
+    const char *device_end = *at == ' ' ? strchr(at + 1, ' ') : NULL;
+    if (!device_end || !is_shared || offset != 0 || end <= start ||
+        strtoull(device_end, NULL, 10) != inode)
+        return false;
+    *ret_base = (const uint8_t *)(uintptr_t)start;
+    *ret_size = (size_t)(end - start);
+    return true;
+}
+
 bool pages_map(MDB_env *env, const uint8_t **ret_base, size_t *ret_size)
 {
     int fd = -1;
@@ -45,19 +66,8 @@ bool pages_map(MDB_env *env, const uint8_t **ret_base, size_t *ret_size)
         return false;
     char line[512];
     bool found = false;
-    while (!found && fgets(line, sizeof line, maps)) {
-        uint64_t start, end, offset, inode;
-        unsigned major_number, minor_number;
-        char permissions[8];
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64, &start, &end,
-                   permissions, &offset, &major_number, &minor_number, &inode) != 7)
-            continue;
-        found = offset == 0 && inode == (uint64_t)file.st_ino && permissions[3] == 's';
-        if (found) {
-            *ret_base = (const uint8_t *)(uintptr_t)start;
-            *ret_size = (size_t)(end - start);
-        }
-    }
+    while (!found && fgets(line, sizeof line, maps))
+        found = is_map_of(line, file.st_ino, ret_base, ret_size);
     fclose(maps);
     return found;
 }

@@ -154,9 +154,8 @@ static int fill_whole(struct backup_reader *r, size_t size, struct failure *fail
     size_t got = 0;
     int err = fill(r, size, &got, failure);
     if (err == ERR_OK && got < size)
-        err =
-            failure_set(failure, ERR_CORRUPT, "%s is cut off: it ends after %llu bytes", r->name,
-                        (unsigned long long)(r->tally.summary.bytes + r->buffer.size - size + got));
+        err = failure_set(failure, ERR_CORRUPT, "%s is cut off: it ends after %llu bytes", r->name,
+                          (unsigned long long)r->tally.summary.bytes + r->buffer.size - size + got);
     return err;
 }
 
@@ -221,7 +220,7 @@ int backup_reader_next(struct backup_reader *r, struct backup_chunk *ret_chunk,
                        struct failure *failure)
 {
     struct failure reason = {0};
-    struct backup_chunk chunk;
+    struct backup_chunk chunk = {0};
     if (r->ended)
         return ERR_NOT_FOUND;
     wire_buffer_clear(&r->buffer);

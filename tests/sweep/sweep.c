@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,18 +22,39 @@ enum { FAILURES_MAX = 10 };
 const char sweep_usage[] =
     "options: [--full] [--seed N] [--part I/N] [--only FUNCTION[:N:once|lasting]]\n";
 
+/* The number from 1 on, or from 0, at *text, which moves on to what comes after it. */
+static bool read_number(const char **text, unsigned least, unsigned *ret)
+{
+    char *end = NULL;
+    unsigned long n = strtoul(*text, &end, 10);
+    if (end == *text || n < least || n > UINT_MAX)
+        return false;
+    *text = end;
+    *ret = (unsigned)n;
+    return true;
+}
+
 static bool read_only(struct sweep *s, const char *text)
 {
-    char name[64];
-    char mode[16] = "";
-    int fields = sscanf(text, "%63[a-z0-9_]:%u:%15s", name, &s->only_at, mode);
-    if (fields != 1 && fields != 3)
-        return false;
+    size_t size = strcspn(text, ":");
     for (int i = 0; i < FAULT_COUNT; i++)
-        if (strcmp(fault_name((enum fault)i), name) == 0)
+        if (strlen(fault_name((enum fault)i)) == size &&
+            strncmp(fault_name((enum fault)i), text, size) == 0)
             s->only_fault = i;
-    s->only_lasting = strcmp(mode, "lasting") == 0;
-    return s->only_fault != FAULT_NONE && (s->only_at > 0) == (fields == 3);
+    text += size;
+    if (s->only_fault == FAULT_NONE || *text == '\0')
+        return s->only_fault != FAULT_NONE;
+    text++;
+    if (!read_number(&text, 1, &s->only_at))
+        return false;
+    s->only_lasting = strcmp(text, ":lasting") == 0;
+    return s->only_lasting || strcmp(text, ":once") == 0;
+}
+
+static bool read_part(struct sweep *s, const char *text)
+{
+    return read_number(&text, 0, &s->part) && *text++ == '/' && read_number(&text, 1, &s->parts) &&
+           *text == '\0' && s->part < s->parts;
 }
 
 bool sweep_options(struct sweep *s, int argc, char **argv)
@@ -48,14 +70,14 @@ bool sweep_options(struct sweep *s, int argc, char **argv)
     s->seed = 1;
     s->parts = 1;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
+        bool good = option == 'f' || option == 's' || (option == 'p' && read_part(s, optarg)) ||
+                    (option == 'o' && read_only(s, optarg));
+        if (!good)
+            return false;
         if (option == 'f')
             s->full = true;
-        else if (option == 's')
+        if (option == 's')
             s->seed = (unsigned)strtoul(optarg, NULL, 10);
-        else if (option == 'p' && sscanf(optarg, "%u/%u", &s->part, &s->parts) == 2 && s->parts > 0)
-            continue;
-        else if (option != 'o' || !read_only(s, optarg))
-            return false;
     }
     return optind == argc;
 }

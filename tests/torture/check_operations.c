@@ -244,6 +244,16 @@ static void check_conflict(struct check *c, const struct operation *o, uint64_t 
                source_name(c, o->source), kind_name(o), key_name(c, o->key), o->seq);
 }
 
+/* Whether the key was absent at floor, or became so later. An absent key's answer names its deletion, but
+ * not once that has been compacted: then it may be one that came while the answer was under way. */
+static bool was_absent_since(const struct check *c, uint32_t key, uint64_t floor)
+{
+    uint64_t seq = changed_before(c, key, floor + 1);
+    while (seq != NEVER && mark_at(c, key, seq) != 0)
+        seq = changed_after(c, key, seq);
+    return seq != NEVER;
+}
+
 /* A value that was there, and no older one than what had been told. */
 static void check_peek(struct check *c, const struct operation *o, uint64_t floor)
 {
@@ -255,8 +265,8 @@ static void check_peek(struct check *c, const struct operation *o, uint64_t floo
                source_name(c, o->source), key_name(c, o->key), o->seq);
     if (o->seq == 0 && c->unread > 0)
         return;
-    uint64_t newest = changed_before(c, o->key, floor + 1);
-    if (o->seq != 0 ? changed_after(c, o->key, o->seq) <= floor : mark_at(c, o->key, newest) != 0)
+    if (o->seq != 0 ? changed_after(c, o->key, o->seq) <= floor
+                    : !was_absent_since(c, o->key, floor))
         accuse(c, PROPERTY_SERIAL,
                "%s: a read of %s saw %" PRIu64 " after a later change had been told",
                source_name(c, o->source), key_name(c, o->key), o->seq);

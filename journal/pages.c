@@ -264,6 +264,24 @@ static unsigned lower_bound(const struct page *page, unsigned first, struct byte
     return low;
 }
 
+/* The branch or leaf with this number, checked, if it was not before. */
+static bool visit(const struct pages *p, uint64_t number, bool integer_keys, struct page *ret_page,
+                  char *why)
+{
+    size_t at = number % PAGE_MEMO_SIZE;
+    if (p->memo && number != 0 && p->memo->branches[at].number == number) {
+        *ret_page = p->memo->branches[at].page;
+        return true;
+    }
+    if (!page_check(p, number, integer_keys, ret_page, why))
+        return false;
+    if (p->memo && ret_page->kind == PAGE_BRANCH) {
+        p->memo->branches[at].number = number;
+        p->memo->branches[at].page = *ret_page;
+    }
+    return true;
+}
+
 static bool find(const struct pages *p, const struct page_tree *tree, struct bytes key, bool before,
                  struct page_place *ret_place, char *why)
 {
@@ -277,7 +295,7 @@ static bool find(const struct pages *p, const struct page_tree *tree, struct byt
     }
     for (unsigned level = 1;; level++) {
         bool is_leaf = level == tree->depth;
-        if (!page_check(p, number, tree->integer_keys, &place.leaf, why))
+        if (!visit(p, number, tree->integer_keys, &place.leaf, why))
             return false;
         if (level > PAGE_DEPTH_MAX || is_leaf != (place.leaf.kind == PAGE_LEAF) ||
             !page_in_range(&place.leaf, &place.range, tree->integer_keys)) {

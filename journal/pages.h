@@ -33,12 +33,6 @@ enum {
 enum page_kind { PAGE_BRANCH = 1, PAGE_LEAF = 2, PAGE_OVERFLOW = 4, PAGE_META = 8 };
 enum { NODE_BIG = 1, NODE_SUBTREE = 2 };
 
-struct pages {
-    const uint8_t *base; /* NULL: not known, and nothing is checked */
-    uint64_t count;      /* those from here on are not in use */
-    size_t size;
-};
-
 /* LMDB's record of a tree. */
 struct page_tree {
     uint64_t branch_pages;
@@ -56,6 +50,23 @@ struct page {
     const uint8_t *start;
     enum page_kind kind;
     unsigned count;
+};
+
+/* Branches that were found whole: within a snapshot they stay so, and most ways lead over the same
+ * few. */
+enum { PAGE_MEMO_SIZE = 32 };
+struct page_memo {
+    struct {
+        uint64_t number; /* 0: none */
+        struct page page;
+    } branches[PAGE_MEMO_SIZE]; /* by number modulo PAGE_MEMO_SIZE */
+};
+
+struct pages {
+    const uint8_t *base; /* NULL: not known, and nothing is checked */
+    uint64_t count;      /* those from here on are not in use */
+    size_t size;
+    struct page_memo *memo; /* of the caller's, zero at first; may be NULL */
 };
 
 struct node {

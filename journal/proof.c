@@ -17,6 +17,7 @@ static bool load(struct proof *p, const struct environment *e, MDB_txn *txn)
         return false;
     }
     p->pages = pages_of(e->lmdb, e->map);
+    p->pages.memo = &p->memo;
     p->loaded = true;
     return true;
 }

@@ -3,7 +3,8 @@
  * there proves itself by its CRC; that a key has no row, or that a scan left none
  * out, is proven by the leaf where it would be, and by the way to that leaf.
  *
- * One proof belongs to one database and one transaction; set it to zero for another.
+ * One proof belongs to one database and one transaction; set it to zero for another. It is not to be
+ * copied once it is in use.
  * Where the pages cannot be looked at, everything counts as proven.
  */
 #ifndef VIGIL_JOURNAL_PROOF_H
@@ -18,6 +19,7 @@ struct proof {
     bool loaded;
     bool found; /* place is there */
     struct pages pages;
+    struct page_memo memo;
     struct page_tree tree;
     struct page_place place;
     unsigned next; /* of a scan: the node of place.leaf that has to come now */

@@ -224,6 +224,7 @@ int main(int argc, char **argv)
 {
     /* Shared with the runs: the first one of each command tells the others what to expect. */
     struct setting *t =
+        /* cppcheck-suppress invalidFunctionArg */
         mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct sweep s = {.run = run, .context = t, .points_max = 1, .limit_seconds = 30};
     struct server_process server = {0};

@@ -46,8 +46,10 @@ bool script_init(struct script *s, struct sweep *sweep)
                                      .size_max = sizeof s->storage}; /* it allocates nothing */
     snprintf(s->directory, sizeof s->directory, "%s/journal", sweep->folder);
     void *shared =
+        /* cppcheck-suppress invalidFunctionArg */
         mmap(NULL, sizeof *s->ledger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     s->ledger = shared == MAP_FAILED ? NULL : shared;
+    /* cppcheck-suppress memleak */
     return s->ledger != NULL;
 }
 

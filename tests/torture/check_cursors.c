@@ -163,7 +163,7 @@ static void check_end(struct check *c, const struct cursor *k, const struct oper
 static void walk(struct check *c, const struct cursor *k, uint64_t *floors)
 {
     uint64_t floor = k->begin;
-    uint64_t asked = k->begin;
+    uint64_t asked = floor;
     for (size_t i = 0; i < k->count; i++) {
         const struct operation *o = k->moments[i].operation;
         uint64_t *floor_before = &floors[o - c->e->operations.items];

@@ -2,6 +2,7 @@
 /* plan.c - see plan.h. */
 #include "tests/torture/plan.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,7 @@ static enum plan_transport draw_transport(struct sample *s)
 
 static void add_actor(struct plan *p, struct sample *s, const char *role, unsigned number)
 {
+    assert(p->actors_count < PLAN_ACTORS_MAX);
     struct plan_actor *a = &p->actors[p->actors_count++];
     a->role = role;
     a->number = number;
@@ -121,6 +123,7 @@ static void draw_actors(struct plan *p, struct sample *s)
 
 static struct plan_step *add_step(struct plan *p, uint32_t at_ms, enum fault fault)
 {
+    assert(p->steps_count < PLAN_STEPS_MAX);
     struct plan_step *step = &p->steps[p->steps_count++];
     *step = (struct plan_step){.at_ms = at_ms, .fault = fault};
     return step;

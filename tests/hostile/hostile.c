@@ -77,12 +77,13 @@ static void sleep_ms(int ms)
 static uint64_t memory_of(pid_t pid)
 {
     char line[256];
-    unsigned long long kib = 0;
+    const char name[] = "RssAnon:";
+    uint64_t kib = 0;
     snprintf(line, sizeof line, "/proc/%d/status", (int)pid);
     FILE *file = fopen(line, "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "RssAnon: %llu kB", &kib) == 1)
-            break;
+        if (strncmp(line, name, strlen(name)) == 0)
+            kib = strtoull(line + strlen(name), NULL, 10);
     if (file)
         fclose(file);
     return kib * 1024;
@@ -91,16 +92,22 @@ static uint64_t memory_of(pid_t pid)
 static uint64_t cpu_ms_of(pid_t pid)
 {
     char line[1024];
-    unsigned long user = 0;
-    unsigned long system = 0;
+    enum { FIELDS_BEFORE = 11 }; /* between the name and the two times */
+    uint64_t ticks = 0;
     snprintf(line, sizeof line, "/proc/%d/stat", (int)pid);
     FILE *file = fopen(line, "re");
-    if (file && fgets(line, sizeof line, file))
-        sscanf(strrchr(line, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-               &user, &system);
+    if (file && fgets(line, sizeof line, file)) {
+        char *at = strrchr(line, ')') + 1;
+        for (int i = 0; i < FIELDS_BEFORE && at; i++)
+            at = strchr(at + 1, ' ');
+        if (at) {
+            ticks = strtoull(at, &at, 10);
+            ticks += strtoull(at, NULL, 10);
+        }
+    }
     if (file)
         fclose(file);
-    return (user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+    return ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
 static void *sample_memory(void *context)

@@ -246,10 +246,10 @@ static void test_load_lines(void **state)
         "{\"op\":\"delete\",\"key\":\"a\"}",
         "{\"op\":\"incr\",\"key\":\"a\"}",
         "{\"op\":\"incr\",\"key\":\"a\",\"by\":-9223372036854775808}",
-        "{\"txn\":[{\"key\":\"a\",\"value\":1},{\"op\":\"delete\",\"key\":\"b\"},"
-        "{\"op\":\"incr\",\"key\":\"c\",\"by\":2}]}",
-        "{\"seq\":7,\"op\":\"expire\",\"key\":\"a\",\"prev_seq\":3,\"time\":\"x\",\"part\":1,"
-        "\"parts\":2,\"last\":true}",
+        ("{\"txn\":[{\"key\":\"a\",\"value\":1},{\"op\":\"delete\",\"key\":\"b\"},"
+         "{\"op\":\"incr\",\"key\":\"c\",\"by\":2}]}"),
+        ("{\"seq\":7,\"op\":\"expire\",\"key\":\"a\",\"prev_seq\":3,\"time\":\"x\",\"part\":1,"
+         "\"parts\":2,\"last\":true}"),
         "{\"key\":\"a\",\"value\":1,\"before\":[2]}",
         "{\"key\":\"a\",\"value\":1,\"before_unknown\":true}",
     };

@@ -117,8 +117,7 @@ void core_free(struct core *core)
     overlay_free(core->active);
     checkpoint_free(&core->checkpoint);
     batch_free(&core->batch);
-    free(core->txn.keys);
-    table_free(&core->txn.table);
+    write_set_free(&core->writes);
     wire_buffer_free(&core->status);
     while (stream_table_take_subscribed(&core->streams))
         continue;

@@ -13,6 +13,7 @@
  *   cursor_hold.c  what compaction leaves for them
  *   mutate.c       put, delete, incr
  *   transaction.c  txn
+ *   write_set.c    what one request has changed so far, above the state
  *   read.c         get, get_many
  *   streams.c      stream_open, stream_renew, stream_close
  *   publish.c      records to streams
@@ -38,6 +39,7 @@
 #include "server/core/session.h"
 #include "server/core/stream_table.h"
 #include "server/core/undo.h"
+#include "server/core/write_set.h"
 
 enum {
     /* What a reply needs that says no more than that something failed, or where a mutation went. */
@@ -98,26 +100,6 @@ struct request {
     size_t budget;           /* bytes that its whole reply may take */
     uint64_t error_seq;      /* of a CONFLICT */
     char text[LIMIT_ERROR_TEXT + 1];
-};
-
-/* ---- transactions ---- */
-
-/* A key that the transaction wrote. */
-struct txn_key {
-    struct bytes key;
-    uint64_t hash;
-    bool was_present;
-    bool is_present;
-    struct key_meta before;
-    struct bytes value; /* if present: of the request, or number */
-    uint8_t number[VALUE_INTEGER_SIZE_MAX];
-};
-
-struct txn_state {
-    struct txn_key *keys;
-    size_t count;
-    size_t capacity;
-    struct table table;
 };
 
 /* ---- publishing ---- */
@@ -181,7 +163,7 @@ struct core {
     struct checkpoint checkpoint;
     struct undo_log undo;
     struct batch batch;
-    struct txn_state txn;
+    struct write_set writes;
     struct wire_buffer status;
     struct stream_table streams;
     struct lease_table leases;

@@ -2,13 +2,10 @@
  * transaction.c - txn: compares, then one of two lists of operations, as one
  * record.
  *
- * The operations work on a copy: for each key they write, what it was and what
- * it is now. Only when all of them have gone well, and the reply is known to fit,
- * does the net outcome become a record. So nothing has to be taken back.
+ * The operations work on a copy (write_set.h), which becomes a record when all of
+ * them have gone well and the reply is known to fit.
  */
 #include "server/core/core_state.h"
-
-#include <stdlib.h>
 
 /* The three lists, each at its count. */
 struct txn_program {
@@ -146,72 +143,15 @@ static int all_hold(struct core *core, struct request *q, struct wire_reader r, 
 
 /* ---- operations, on the copy ---- */
 
-static int txn_reset(struct txn_state *txn, size_t ops)
-{
-    txn->count = 0;
-    if (txn->capacity < ops) {
-        struct txn_key *keys = realloc(txn->keys, ops * sizeof *keys);
-        if (!keys)
-            return ERR_NO_MEMORY;
-        txn->keys = keys;
-        txn->capacity = ops;
-    }
-    return table_reset(&txn->table, ops);
-}
-
-static bool txn_key_is(const void *item, const void *key)
-{
-    return bytes_equal(((const struct txn_key *)item)->key, *(const struct bytes *)key);
-}
-
-/* The key for an operation that writes it; its value where nothing wrote it yet is
- * that of ret_state, otherwise the copy's. */
-static int txn_touch(struct core *core, struct request *q, struct bytes key,
-                     struct txn_key **ret_key, struct key_state *ret_state)
-{
-    struct txn_state *txn = &core->txn;
-    uint64_t hash = core_key_hash(core, key);
-    struct txn_key *k = table_find(&txn->table, hash, txn_key_is, &key);
-    if (k) {
-        *ret_state = (struct key_state){.present = k->is_present, .value = k->value};
-        *ret_key = k;
-        return ERR_OK;
-    }
-    int err = core_lookup_for(core, q, key, hash, ret_state);
-    if (err)
-        return err;
-    k = &txn->keys[txn->count];
-    *k = (struct txn_key){.key = key,
-                          .hash = hash,
-                          .was_present = ret_state->present,
-                          .is_present = ret_state->present,
-                          .before = ret_state->meta};
-    err = table_add(&txn->table, hash, k);
-    if (err)
-        return err;
-    txn->count++;
-    *ret_key = k;
-    return ERR_OK;
-}
-
 static int run_get(struct core *core, struct request *q, const struct txn_op *op, uint64_t own_seq,
                    struct txn_result *result, bool *own_seq_shown)
 {
-    uint64_t hash = core_key_hash(core, op->key);
-    const struct txn_key *k = table_find(&core->txn.table, hash, txn_key_is, &op->key);
-    if (k) {
-        bool changed = k->is_present || k->was_present;
-        *own_seq_shown |= changed;
-        result->present = k->is_present;
-        result->seq = changed ? own_seq : k->before.modified;
-        if (k->is_present)
-            result->value = k->value;
-        return ERR_OK;
-    }
     struct key_state state;
-    int err = core_lookup_for(core, q, op->key, hash, &state);
+    bool own;
+    int err = write_set_get(core, q, op->key, own_seq, &state, &own);
     if (err)
         return err;
+    *own_seq_shown |= own;
     result->present = state.present;
     result->seq = state.meta.modified;
     if (state.present)
@@ -219,46 +159,75 @@ static int run_get(struct core *core, struct request *q, const struct txn_op *op
     return ERR_OK;
 }
 
-static int run_write(struct core *core, struct request *q, const struct txn_op *op,
-                     struct txn_result *result)
+static void set_before(struct txn_result *result, const struct key_state *before)
 {
-    struct txn_key *k;
-    struct key_state state;
-    int err = txn_touch(core, q, op->key, &k, &state);
+    result->present = before->present;
+    result->seq = before->meta.modified;
+}
+
+static int run_put(struct core *core, struct request *q, const struct txn_op *op,
+                   struct txn_result *result)
+{
+    struct key_state before;
+    int err = write_set_put(core, q, op->key, op->value, &before);
+    if (!err)
+        set_before(result, &before);
+    return err;
+}
+
+static int run_delete(struct core *core, struct request *q, const struct txn_op *op,
+                      struct txn_result *result)
+{
+    struct key_state before;
+    int err = write_set_delete(core, q, op->key, &before);
+    if (!err)
+        set_before(result, &before);
+    return err;
+}
+
+static int run_incr(struct core *core, struct request *q, const struct txn_op *op,
+                    struct txn_result *result)
+{
+    struct key_state before;
+    uint8_t number[VALUE_INTEGER_SIZE_MAX];
+    struct bytes sum = {number, 0};
+    int err = write_set_get(core, q, op->key, 0, &before, NULL);
+    if (!err)
+        err = core_add_integer(q, "the value", before.present ? &before.value : NULL, op->by,
+                               number, &sum.size);
+    if (!err)
+        err = write_set_keep(core, sum, &sum);
+    if (!err)
+        err = write_set_put(core, q, op->key, sum, &before);
     if (err)
         return err;
-    result->present = state.present;
-    result->seq = k->before.modified;
+    set_before(result, &before);
+    result->value = sum;
+    return ERR_OK;
+}
+
+static int run_op(struct core *core, struct request *q, const struct txn_op *op, uint64_t own_seq,
+                  struct txn_result *result, bool *own_seq_shown)
+{
     switch (op->op) {
+    case OP_GET:
+        return run_get(core, q, op, own_seq, result, own_seq_shown);
     case OP_PUT:
-        k->value = op->value;
-        k->is_present = true;
-        return ERR_OK;
+        return run_put(core, q, op, result);
     case OP_DELETE:
-        k->value = (struct bytes){NULL, 0};
-        k->is_present = false;
-        return ERR_OK;
-    default: {
-        size_t size;
-        err = core_add_integer(q, "the value", state.present ? &state.value : NULL, op->by,
-                               k->number, &size);
-        if (err)
-            return err;
-        k->value = (struct bytes){k->number, size};
-        k->is_present = true;
-        result->value = k->value;
-        return ERR_OK;
-    }
+        return run_delete(core, q, op, result);
+    default:
+        return run_incr(core, q, op, result);
     }
 }
 
-/* Runs the list and writes the results. What it wrote is then in core->txn. */
+/* Runs the list and writes the results. What it wrote is then in core->writes. */
 static int run_ops(struct core *core, struct request *q, struct wire_reader r, const char *part,
                    size_t begin, uint64_t own_seq, bool *own_seq_shown)
 {
     struct wire_buffer *replies = &core->batch.replies;
     uint16_t count = wire_read_u16(&r);
-    int err = txn_reset(&core->txn, count);
+    int err = write_set_begin(core, count);
     if (err)
         return err;
     wire_write_u16(replies, count);
@@ -267,8 +236,7 @@ static int run_ops(struct core *core, struct request *q, struct wire_reader r, c
         struct txn_op op;
         (void)txn_op_read(&r, &op);
         struct txn_result result = {.op = op.op};
-        err = op.op == OP_GET ? run_get(core, q, &op, own_seq, &result, own_seq_shown)
-                              : run_write(core, q, &op, &result);
+        err = run_op(core, q, &op, own_seq, &result, own_seq_shown);
         if (err)
             return request_fail_at(q, err, part, i);
         txn_result_write(replies, &result);
@@ -278,45 +246,7 @@ static int run_ops(struct core *core, struct request *q, struct wire_reader r, c
     return request_reply_end(core, q, begin);
 }
 
-static bool txn_changes_anything(const struct txn_state *txn)
-{
-    for (size_t i = 0; i < txn->count; i++) {
-        if (txn->keys[i].is_present || txn->keys[i].was_present)
-            return true;
-    }
-    return false;
-}
-
 /* ---- the outcome ---- */
-
-static int commit_changes(struct core *core, const struct request *q, size_t reply_at)
-{
-    struct txn_state *txn = &core->txn;
-    uint64_t seq = core->batch.last_seq + 1;
-    struct record_draft draft;
-    core_record_begin(core, &draft, q, request_reply_kept(core, q, reply_at));
-    for (size_t i = 0; i < txn->count; i++) {
-        const struct txn_key *k = &txn->keys[i];
-        if (!k->is_present && !k->was_present)
-            continue;
-        struct change change = {.op = k->is_present ? CHANGE_PUT : CHANGE_DELETE,
-                                .prev_seq = k->before.modified,
-                                .key = k->key,
-                                .value = k->value};
-        core_record_add(core, &draft, &change, k->hash);
-    }
-    int err = core_record_end(core, &draft);
-    for (size_t i = 0; i < txn->count && !err; i++) {
-        const struct txn_key *k = &txn->keys[i];
-        if (!k->is_present && !k->was_present)
-            continue;
-        struct key_state before = {.present = k->was_present, .meta = k->before};
-        struct key_meta after =
-            key_meta_after(&before, k->is_present ? CHANGE_PUT : CHANGE_DELETE, seq);
-        err = core_store(core, k->key, k->hash, &after, k->value);
-    }
-    return err;
-}
 
 int apply_txn(struct core *core, struct request *q)
 {
@@ -339,8 +269,8 @@ int apply_txn(struct core *core, struct request *q)
     err = run_ops(core, q, *ops, part, begin, seq, &own_seq_shown);
     if (err)
         return err;
-    if (txn_changes_anything(&core->txn))
-        return commit_changes(core, q, begin);
+    if (write_set_changes_anything(&core->writes))
+        return write_set_commit(core, q, begin);
 
     /* No record: seq will be another's. A get between a put and a delete must not name it. */
     if (own_seq_shown) {

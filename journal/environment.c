@@ -17,7 +17,7 @@
 #include "protocol/record.h"
 
 static const char meta_key[] = "vigil";
-enum { DATABASES_MAX = 6, FILE_MODE = 0600 };
+enum { DATABASES_MAX = 7, FILE_MODE = 0600 };
 
 static const uint64_t gib = UINT64_C(1) << 30;
 
@@ -213,28 +213,33 @@ static int open_contents(struct environment *e, MDB_txn *txn, unsigned flags)
         rc = open_if_there(txn, "sessions", flags, &e->sessions, &e->has_sessions);
     if (rc == 0)
         rc = open_if_there(txn, "cursors", flags, &e->cursors, &e->has_cursors);
+    if (rc == 0)
+        rc = open_if_there(txn, "lives", flags, &e->lives, &e->has_lives);
     return rc;
 }
 
 int environment_add_missing(struct environment *e, const char *directory, struct failure *failure)
 {
     MDB_txn *txn = NULL;
-    if (e->has_sessions && e->has_cursors)
+    if (e->has_sessions && e->has_cursors && e->has_lives)
         return ERR_OK;
     int rc = mdb_txn_begin(e->lmdb, NULL, 0, &txn);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "sessions", MDB_CREATE, &e->sessions);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "cursors", MDB_CREATE, &e->cursors);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "lives", MDB_CREATE, &e->lives);
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
         txn = NULL;
     }
     mdb_txn_abort(txn);
     if (rc != 0)
-        return environment_failure(failure, rc, "add sessions and cursors to", directory);
+        return environment_failure(failure, rc, "add sessions, cursors and lives to", directory);
     e->has_sessions = true;
     e->has_cursors = true;
+    e->has_lives = true;
     return ERR_OK;
 }
 

@@ -17,7 +17,7 @@
  *   pages.c        LMDB's pages, checked; page_walk.c: all of them (pages.h)
  *   soundness.c    what a start and each reader look at
  *   proof.c        what LMDB says is not there, proven (proof.h)
- *   kept.c         rows of sessions and of named cursors
+ *   kept.c         rows of sessions, of named cursors and of lives
  *   compact.c      moving oldest, removing records and tombstones
  *   reader.c       views of other threads
  *   verify.c       the whole journal against itself; key_table.c serves it
@@ -37,7 +37,6 @@
 
 enum {
     JOURNAL_FORMAT = 1,
-    BOOT_ID_SIZE = 40, /* 36 characters, padded with zeros */
     SEQ_KEY_SIZE = 8,
     TOMBSTONE_KEY_SIZE_MAX = SEQ_KEY_SIZE + LIMIT_KEY_SIZE,
     META_SIZE = 116,
@@ -77,8 +76,6 @@ int directory_sync(const char *directory, struct failure *failure);
 uint64_t directory_data_size(const char *directory);
 /* What is under this name, and on the disk, becomes DATA_NAME. */
 int directory_replace_data(const char *directory, const char *name, struct failure *failure);
-/* Names this run of the machine; all zeros if unknown. */
-void journal_boot_id(char out[BOOT_ID_SIZE]);
 bool boot_id_equal(const char a[BOOT_ID_SIZE], const char b[BOOT_ID_SIZE]);
 
 /* ---- mark.c ---- */
@@ -126,8 +123,10 @@ struct environment {
     MDB_dbi meta;
     MDB_dbi sessions;
     MDB_dbi cursors;
+    MDB_dbi lives;
     bool has_sessions; /* journals made before there were any have no database for them */
     bool has_cursors;
+    bool has_lives;
     uint32_t page_size;
     const uint8_t *map; /* NULL: it is not known where LMDB has mapped the file */
     size_t map_size;
@@ -154,7 +153,7 @@ int environment_create(struct environment *e, const char *directory, const struc
 /* Brings head and bytes up to the last record there is. Reads only what came after m->head. */
 int environment_position(const struct environment *e, MDB_txn *txn, struct meta *m,
                          struct failure *failure);
-/* Makes the databases of sessions and cursors, if they are not there yet. */
+/* Makes the databases of sessions, cursors and lives, if they are not there yet. */
 int environment_add_missing(struct environment *e, const char *directory, struct failure *failure);
 int environment_meta_get(const struct environment *e, MDB_txn *txn, const char *directory,
                          struct meta *ret_meta, struct failure *failure);
@@ -217,6 +216,7 @@ size_t tombstone_encode(uint64_t seq, struct bytes key, uint8_t out[TOMBSTONE_KE
 /* ERR_OK or ERR_CORRUPT: the CRC over key and row, and the layout. */
 int kept_decode(struct bytes key, struct bytes stored, struct bytes *ret_row);
 int cursor_decode(struct bytes key, struct bytes stored, struct bytes *ret_row);
+int life_decode(struct bytes key, struct bytes stored, struct bytes *ret_row);
 /* Returns LMDB's code. */
 int kept_put(MDB_txn *txn, MDB_dbi database, struct bytes key, struct bytes row);
 int session_decode(struct bytes key, struct bytes stored, uint64_t *ret_session,
@@ -243,6 +243,7 @@ struct space {
     uint64_t row_pages;     /* that rows may still dirty; UINT64_MAX: not known yet */
     uint64_t session_pages; /* likewise, rows of sessions */
     uint64_t cursor_pages;  /* and of cursors */
+    uint64_t life_pages;    /* and of lives */
     bool reserve_too;
     bool tight; /* counts on LMDB's free list */
 };
@@ -259,6 +260,8 @@ int space_charge_row(struct journal *j, uint64_t size, struct failure *failure);
 int space_charge_session(struct journal *j, uint64_t size, struct failure *failure);
 /* Or among the cursors. */
 int space_charge_cursor(struct journal *j, uint64_t size, struct failure *failure);
+/* Or among the lives. */
+int space_charge_life(struct journal *j, uint64_t size, struct failure *failure);
 /* One removed from the journal's beginning. */
 int space_charge_removal(struct journal *j, uint64_t size, struct failure *failure);
 

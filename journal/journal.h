@@ -7,6 +7,7 @@
  *   tombstones  big-endian seq and key -> nothing, for rows of deleted keys
  *   sessions    big-endian id -> what the caller keeps of a session
  *   cursors     name -> what the caller keeps of a named cursor
+ *   lives       name -> what the caller keeps of how long keys live
  *   meta        format, epoch, applied, oldest, durability, boot id, clean mark
  *
  * Invariants:
@@ -25,9 +26,16 @@
 #define VIGIL_JOURNAL_JOURNAL_H
 
 #include "protocol/failure.h"
+#include "protocol/limits.h"
 #include "protocol/wire.h"
 
 enum journal_durability { JOURNAL_POWER = 1, JOURNAL_PROCESS = 2 };
+
+enum { JOURNAL_LIFE_NAME_SIZE = 1 + LIMIT_KEY_SIZE };
+
+/* Names this run of the machine, in 36 characters; all zeros if unknown. */
+enum { BOOT_ID_SIZE = 40 };
+void journal_boot_id(char out[BOOT_ID_SIZE]);
 
 struct journal_options {
     const char *directory;              /* made (0700) if it is not there */
@@ -129,6 +137,9 @@ int journal_batch_put_session(struct journal *j, uint64_t session, struct bytes 
 /* What is kept of a named cursor, likewise; name: 1 to LIMIT_CURSOR_NAME bytes. */
 int journal_batch_put_cursor(struct journal *j, struct bytes name, struct bytes row,
                              struct failure *failure);
+/* What is kept of lives, likewise; name: 1 to JOURNAL_LIFE_NAME_SIZE bytes. */
+int journal_batch_put_life(struct journal *j, struct bytes name, struct bytes row,
+                           struct failure *failure);
 /* Moves oldest towards target (0: none) and towards what retention no longer
  * keeps, not past applied and never past head, and removes at most records_max
  * records and as many tombstones from the file. oldest itself moves at once
@@ -189,6 +200,10 @@ int journal_reader_session(struct journal_reader *r, uint64_t first, uint64_t *r
 int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct bytes *ret_name,
                           struct bytes *ret_row, struct failure *failure);
 
+/* Walks the rows of lives, likewise. */
+int journal_reader_life(struct journal_reader *r, struct bytes after, struct bytes *ret_name,
+                        struct bytes *ret_row, struct failure *failure);
+
 /* ---- offline ---- */
 
 struct backup_reader; /* protocol/backup_file.h */
@@ -217,6 +232,7 @@ struct journal_verify_report {
     uint64_t keys; /* live */
     uint64_t sessions;
     uint64_t cursors;
+    uint64_t lives; /* their rows */
     uint64_t problems;
 };
 /* Reads the whole directory without a server: each record's CRC, the seq chain,

@@ -1,8 +1,9 @@
 /*
- * kept.c - what the caller keeps of sessions and of named cursors, as rows with a
- * CRC. What is in them is the caller's (server/core/session_row.c, cursor_rows.c).
+ * kept.c - what the caller keeps of sessions, of named cursors and of lives, as
+ * rows with a CRC. What is in them is the caller's (server/core/session_row.c,
+ * cursor_rows.c, life_rows.c).
  *
- *   sessions   big-endian id    cursors   the name's bytes
+ *   sessions   big-endian id    cursors, lives   the name's bytes
  *
  *   0 u32 crc32c of the key and the bytes from 4 on  4 u8 format  5 3 bytes 0  8 the row
  */
@@ -38,6 +39,12 @@ int cursor_decode(struct bytes key, struct bytes stored, struct bytes *ret_row)
 {
     return key.size == 0 || key.size > LIMIT_CURSOR_NAME ? ERR_CORRUPT
                                                          : kept_decode(key, stored, ret_row);
+}
+
+int life_decode(struct bytes key, struct bytes stored, struct bytes *ret_row)
+{
+    return key.size == 0 || key.size > JOURNAL_LIFE_NAME_SIZE ? ERR_CORRUPT
+                                                              : kept_decode(key, stored, ret_row);
 }
 
 int kept_put(MDB_txn *txn, MDB_dbi database, struct bytes key, struct bytes row)
@@ -104,4 +111,18 @@ int journal_batch_put_cursor(struct journal *j, struct bytes name, struct bytes 
     if (err != ERR_OK)
         return j->batch_error = err;
     return put_or_remove(j, j->environment.cursors, name, row, "write a cursor to", failure);
+}
+
+int journal_batch_put_life(struct journal *j, struct bytes name, struct bytes row,
+                           struct failure *failure)
+{
+    int err = check_batch(j, failure);
+    if (err != ERR_OK)
+        return err;
+    if (name.size == 0 || name.size > JOURNAL_LIFE_NAME_SIZE)
+        return failure_set(failure, ERR_INTERNAL, "a life's name of %zu bytes", name.size);
+    err = space_charge_life(j, name.size + KEPT_HEADER_SIZE + (uint64_t)row.size, failure);
+    if (err != ERR_OK)
+        return j->batch_error = err;
+    return put_or_remove(j, j->environment.lives, name, row, "write a life to", failure);
 }

@@ -23,6 +23,7 @@ struct journal_reader {
     MDB_cursor *rows;
     MDB_cursor *sessions;
     MDB_cursor *cursors;
+    MDB_cursor *lives;
     struct journal_view view;
     bool open;
     bool has_failed;      /* the transaction is not to be used for another view */
@@ -31,6 +32,7 @@ struct journal_reader {
     bool rows_renewed;
     bool sessions_renewed;
     bool cursors_renewed;
+    bool lives_renewed;
     uint64_t next_seq; /* 0: no seek yet */
     struct proof rows_proof;
     bool rows_ended;
@@ -50,11 +52,13 @@ void reader_detach(struct journal_reader *r)
     mdb_cursor_close(r->rows);
     mdb_cursor_close(r->sessions);
     mdb_cursor_close(r->cursors);
+    mdb_cursor_close(r->lives);
     mdb_txn_abort(r->txn);
     r->records = NULL;
     r->rows = NULL;
     r->sessions = NULL;
     r->cursors = NULL;
+    r->lives = NULL;
     r->txn = NULL;
 }
 
@@ -148,6 +152,7 @@ int journal_reader_begin(struct journal_reader *r, struct journal_view *ret_view
     r->rows_renewed = false;
     r->sessions_renewed = false;
     r->cursors_renewed = false;
+    r->lives_renewed = false;
     r->next_seq = 0;
     r->row_waits = false;
     *ret_view = r->view;
@@ -386,20 +391,30 @@ int journal_reader_session(struct journal_reader *r, uint64_t first, uint64_t *r
     return ERR_OK;
 }
 
-int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct bytes *ret_name,
-                          struct bytes *ret_row, struct failure *failure)
+/* Rows under names: which, where they are, and the walk at hand. */
+struct named_walk {
+    const char *what;
+    MDB_dbi database;
+    MDB_cursor **cursor;
+    bool *renewed;
+    int (*decode)(struct bytes key, struct bytes stored, struct bytes *ret_row);
+};
+
+/* The first whose name is greater than after. */
+static int next_named(struct journal_reader *r, const struct named_walk *w, struct bytes after,
+                      struct bytes *ret_name, struct bytes *ret_row, struct failure *failure)
 {
     if (!r->open)
         return not_open(failure);
-    int rc = renew_cursor(r, r->journal->environment.cursors, &r->cursors, &r->cursors_renewed);
     MDB_val key = lmdb_value(after);
     MDB_val stored;
+    int rc = renew_cursor(r, w->database, w->cursor, w->renewed);
     if (rc == 0)
-        rc = mdb_cursor_get(r->cursors, &key, &stored, after.size > 0 ? MDB_SET_RANGE : MDB_FIRST);
+        rc = mdb_cursor_get(*w->cursor, &key, &stored, after.size > 0 ? MDB_SET_RANGE : MDB_FIRST);
     if (rc == 0 && bytes_equal(stored_bytes(key), after))
-        rc = mdb_cursor_get(r->cursors, &key, &stored, MDB_NEXT);
+        rc = mdb_cursor_get(*w->cursor, &key, &stored, MDB_NEXT);
     if (rc == MDB_NOTFOUND)
-        return failure_set(failure, ERR_NOT_FOUND, "no further cursor");
+        return failure_set(failure, ERR_NOT_FOUND, "no further %s", w->what);
     if (rc != 0 || bytes_compare(stored_bytes(key), after) <= 0) {
         /* There is no way to those behind it. */
         struct failure reason = {0};
@@ -409,8 +424,24 @@ int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct b
     struct bytes name = stored_bytes(key);
     char text[LIMIT_CURSOR_NAME + 1];
     *ret_name = name;
-    if (cursor_decode(name, stored_bytes(stored), ret_row) != ERR_OK)
-        return failure_set(failure, ERR_CORRUPT, "the row of cursor %s is damaged",
+    if (w->decode(name, stored_bytes(stored), ret_row) != ERR_OK)
+        return failure_set(failure, ERR_CORRUPT, "the row of %s %s is damaged", w->what,
                            key_text(name, text, sizeof text));
     return ERR_OK;
+}
+
+int journal_reader_cursor(struct journal_reader *r, struct bytes after, struct bytes *ret_name,
+                          struct bytes *ret_row, struct failure *failure)
+{
+    const struct named_walk w = {"cursor", r->journal->environment.cursors, &r->cursors,
+                                 &r->cursors_renewed, cursor_decode};
+    return next_named(r, &w, after, ret_name, ret_row, failure);
+}
+
+int journal_reader_life(struct journal_reader *r, struct bytes after, struct bytes *ret_name,
+                        struct bytes *ret_row, struct failure *failure)
+{
+    const struct named_walk w = {"life", r->journal->environment.lives, &r->lives,
+                                 &r->lives_renewed, life_decode};
+    return next_named(r, &w, after, ret_name, ret_row, failure);
 }

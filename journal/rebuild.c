@@ -108,23 +108,35 @@ static int with_cursor(struct copy *c, MDB_dbi database,
     return rc;
 }
 
-/* What can be read of them: they are of the old epoch, and whoever opens one is told so. Pages of
- * nonsense may lead anywhere; a row's own sum tells what is one. */
-static int copy_cursors(struct copy *c, MDB_cursor *cursor)
+/* Pages of nonsense may lead anywhere; a row's own sum tells what is one. */
+static int copy_kept(struct copy *c, MDB_cursor *cursor, MDB_dbi to,
+                     int (*decode)(struct bytes key, struct bytes stored, struct bytes *ret_row))
 {
     MDB_val key;
     MDB_val stored;
     while (mdb_cursor_get(cursor, &key, &stored, MDB_NEXT) == 0) {
         struct bytes row;
-        if (cursor_decode(stored_bytes(key), stored_bytes(stored), &row) != ERR_OK)
+        if (decode(stored_bytes(key), stored_bytes(stored), &row) != ERR_OK)
             continue;
-        int rc = kept_put(c->txn, c->to.cursors, stored_bytes(key), row);
+        int rc = kept_put(c->txn, to, stored_bytes(key), row);
         if (rc == 0)
             rc = pace(c, stored.mv_size);
         if (rc != 0)
             return rc;
     }
     return 0;
+}
+
+/* What can be read of them: they are of the old epoch, and whoever opens one is told so. */
+static int copy_cursors(struct copy *c, MDB_cursor *cursor)
+{
+    return copy_kept(c, cursor, c->to.cursors, cursor_decode);
+}
+
+/* Likewise: one knows the change of its key that it belongs to, and means nothing to another. */
+static int copy_lives(struct copy *c, MDB_cursor *cursor)
+{
+    return copy_kept(c, cursor, c->to.lives, life_decode);
 }
 
 /* Not the sessions: they may know outcomes of records that are lost. A client is told that its
@@ -140,6 +152,8 @@ static int copy_all(struct copy *c)
         rc = with_cursor(c, c->from->state, copy_rows);
     if (rc == 0 && c->from->has_cursors)
         rc = with_cursor(c, c->from->cursors, copy_cursors);
+    if (rc == 0 && c->from->has_lives)
+        rc = with_cursor(c, c->from->lives, copy_lives);
     if (rc == 0)
         rc = environment_meta_put(&c->to, c->txn, &c->meta);
     if (rc == 0)

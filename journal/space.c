@@ -301,6 +301,7 @@ int space_begin(struct journal *j, uint64_t bytes, struct failure *failure)
     s->row_pages = UINT64_MAX;
     s->session_pages = UINT64_MAX;
     s->cursor_pages = UINT64_MAX;
+    s->life_pages = UINT64_MAX;
     s->granted = 0;
     return grant(j, fixed + 2 * bytes, failure);
 }
@@ -403,6 +404,11 @@ int space_charge_session(struct journal *j, uint64_t size, struct failure *failu
 int space_charge_cursor(struct journal *j, uint64_t size, struct failure *failure)
 {
     return charge_tree(j, j->environment.cursors, &j->space.cursor_pages, size, failure);
+}
+
+int space_charge_life(struct journal *j, uint64_t size, struct failure *failure)
+{
+    return charge_tree(j, j->environment.lives, &j->space.life_pages, size, failure);
 }
 
 int space_charge_removal(struct journal *j, uint64_t size, struct failure *failure)

@@ -1,6 +1,6 @@
 /*
  * verify.c - reads a whole journal and holds its parts against each other:
- * records first, in order, then rows, then tombstones, then sessions and cursors.
+ * records first, in order, then rows, then tombstones, then sessions, cursors and lives.
  *
  * 1. A fault is reported and passed over; only what cannot be read at all ends
  *    it. What follows from a fault that was reported (a change whose predecessor
@@ -367,7 +367,7 @@ static int check_rows(struct verification *v)
     return ERR_OK;
 }
 
-/* ---- sessions and cursors ---- */
+/* ---- sessions, cursors, lives ---- */
 
 static int check_kept(struct verification *v, MDB_dbi database, const char *plural,
                       void (*check)(struct verification *v, MDB_val key, MDB_val stored))
@@ -405,6 +405,16 @@ static void check_cursor(struct verification *v, MDB_val key, MDB_val stored)
         report_problem(v, 0, "the row of cursor %s is damaged: it will not be known",
                        key_text(stored_bytes(key), text, sizeof text));
     v->findings.report.cursors++;
+}
+
+static void check_life(struct verification *v, MDB_val key, MDB_val stored)
+{
+    struct bytes row;
+    char text[LIMIT_KEY_SIZE + 1];
+    if (life_decode(stored_bytes(key), stored_bytes(stored), &row) != ERR_OK)
+        report_problem(v, 0, "the row of life %s is damaged: it will not be known",
+                       key_text(stored_bytes(key), text, sizeof text));
+    v->findings.report.lives++;
 }
 
 /* ---- pages ---- */
@@ -446,7 +456,8 @@ static int begin(struct verification *v)
         v->head = v->meta.head; /* the walk will say what is wrong */
     v->all = entries_of(v, v->e->journal) + entries_of(v, v->e->state) +
              (v->e->has_sessions ? entries_of(v, v->e->sessions) : 0) +
-             (v->e->has_cursors ? entries_of(v, v->e->cursors) : 0);
+             (v->e->has_cursors ? entries_of(v, v->e->cursors) : 0) +
+             (v->e->has_lives ? entries_of(v, v->e->lives) : 0);
     v->findings.report.epoch = v->meta.epoch;
     v->findings.report.oldest = v->meta.oldest;
     v->findings.report.applied = v->meta.applied;
@@ -471,6 +482,8 @@ int verify_environment(const struct environment *e, const char *directory,
         err = check_kept(&v, e->sessions, "sessions", check_session);
     if (err == ERR_OK && e->has_cursors)
         err = check_kept(&v, e->cursors, "cursors", check_cursor);
+    if (err == ERR_OK && e->has_lives)
+        err = check_kept(&v, e->lives, "lives", check_life);
     if (err == ERR_OK && options->progress)
         options->progress(options->context, v.done, v.done);
     mdb_txn_abort(v.txn);

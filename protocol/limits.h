@@ -45,6 +45,12 @@
 #define LIMIT_CURSORS 1024    /* default, settable */
 #define LIMIT_CURSOR_NAME 128 /* bytes */
 
+/* Turns, for transactions that have met too many conflicts. */
+#define LIMIT_TURN_PLACES 1024 /* peers that have their turn or wait for it */
+#define LIMIT_TURN_PREFIXES 64 /* distinct prefixes that these are for */
+#define TURN_PLACE_MS 250      /* a place that is not renewed for so long is lost */
+#define TURN_MS 200            /* a turn lasts no longer */
+
 /* Records. A record of LIMIT_MESSAGE_SIZE_MAX of requests stays below this. */
 #define LIMIT_RECORD_SIZE (LIMIT_MESSAGE_SIZE_MAX + (1u << 20))
 #define LIMIT_RECORD_CHANGES LIMIT_TXN_OPS

@@ -52,6 +52,8 @@ enum {
 enum { REQUEST_IF_SEQ = 1, REQUEST_IF_VALUE = 2 };
 /* Flag of CURSOR_OPEN: no filter is given, the cursor must be there and keeps its own. */
 enum { REQUEST_CURSOR_AS_STORED = 1 };
+/* Flag of TXN: it is CONFLICT if it would write what another peer's turn covers. */
+enum { REQUEST_ATOMIC = 1 };
 /* Flags of LIST. */
 enum { REQUEST_LIST_VALUES = 1 };
 
@@ -76,6 +78,7 @@ enum { REQUEST_LIST_VALUES = 1 };
     X(17, CURSOR_MOVE, cursor_move)     \
     X(18, CURSOR_DELETE, cursor_delete) \
     X(19, CURSOR_LIST, cursor_list)     \
+    X(24, TURN, turn)                   \
     X(32, REPLAY, replay)               \
     X(33, LIST, list)                   \
     X(34, HISTORY, history)
@@ -123,6 +126,8 @@ static inline bool request_op_is_mutation(uint8_t op)
 #define REQUEST_CURSOR_MOVE(F) F(u64, holder) F(u64, epoch) F(u64, position) F(bytes16, name)
 #define REQUEST_CURSOR_DELETE(F) F(bytes16, name)
 #define REQUEST_CURSOR_LIST(F) F(bytes16, after) /* empty: from the first */
+/* Takes or renews the peer's place in the queues of all the filter's patterns; or leaves. */
+#define REQUEST_TURN(F) F(u8, action) F(rest, filter) /* filter_read; LEAVE: nothing */
 #define REQUEST_REPLAY(F) \
     F(u64, epoch) F(u64, after) F(u64, until) F(u32, bytes_max) F(rest, filter)
 #define REQUEST_LIST(F) F(u64, epoch) F(u32, bytes_max) F(bytes16, prefix) F(bytes16, after)
@@ -161,11 +166,14 @@ static inline bool request_op_is_mutation(uint8_t op)
 #define REPLY_CURSOR_MOVE(F) F(u64, position)
 #define REPLY_CURSOR_DELETE(F) F(nothing, unused)
 #define REPLY_CURSOR_LIST(F) F(u64, time_us) F(u8, more) F(u32, count) F(bytes32, rows)
+/* ahead: places before it; left_ms: until the turn ends, or until a place must have been renewed. */
+#define REPLY_TURN(F) F(u8, granted) F(u32, ahead) F(u32, left_ms)
 #define REPLY_REPLAY(F) F(u64, from) F(u64, to) F(u32, count) F(bytes32, records)
 #define REPLY_LIST(F) F(u64, applied) F(u8, more) F(u32, count) F(bytes32, rows)
 #define REPLY_HISTORY(F) F(u8, end) F(u64, next_seq) F(u32, count) F(bytes32, records)
 #define REPLY_ERROR(F) F(bytes16, text)
 
+enum turn_action { TURN_TAKE = 1, TURN_LEAVE = 2 };
 enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2 };
 
 /* ---- generated: structs, encoders, decoders -------------------------------- */
@@ -202,6 +210,7 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
     X(request_cursor_move, REQUEST_CURSOR_MOVE)     \
     X(request_cursor_delete, REQUEST_CURSOR_DELETE) \
     X(request_cursor_list, REQUEST_CURSOR_LIST)     \
+    X(request_turn, REQUEST_TURN)                   \
     X(request_replay, REQUEST_REPLAY)               \
     X(request_list, REQUEST_LIST)                   \
     X(request_history, REQUEST_HISTORY)             \
@@ -224,6 +233,7 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
     X(reply_cursor_move, REPLY_CURSOR_MOVE)         \
     X(reply_cursor_delete, REPLY_CURSOR_DELETE)     \
     X(reply_cursor_list, REPLY_CURSOR_LIST)         \
+    X(reply_turn, REPLY_TURN)                       \
     X(reply_replay, REPLY_REPLAY)                   \
     X(reply_list, REPLY_LIST)                       \
     X(reply_history, REPLY_HISTORY)                 \

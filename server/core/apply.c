@@ -198,7 +198,7 @@ static const struct op_entry ops[] = {
     [OP_PUT] = {apply_put, REQUEST_IF_SEQ | REQUEST_IF_VALUE},
     [OP_DELETE] = {apply_delete, REQUEST_IF_SEQ | REQUEST_IF_VALUE},
     [OP_INCR] = {apply_incr, 0},
-    [OP_TXN] = {apply_txn, 0},
+    [OP_TXN] = {apply_txn, REQUEST_ATOMIC},
     [OP_GET] = {apply_get, 0},
     [OP_GET_MANY] = {apply_get_many, 0},
     [OP_STREAM_OPEN] = {apply_stream_open, 0},
@@ -211,6 +211,7 @@ static const struct op_entry ops[] = {
     [OP_CURSOR_MOVE] = {apply_cursor_move, 0},
     [OP_CURSOR_DELETE] = {apply_cursor_delete, 0},
     [OP_CURSOR_LIST] = {apply_cursor_list, 0},
+    [OP_TURN] = {apply_turn, 0},
 };
 
 static int dispatch(struct core *core, struct request *q)

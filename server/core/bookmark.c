@@ -146,5 +146,6 @@ uint32_t core_tick(struct core *core, uint64_t now_ms, core_emit *emit, void *co
     tick_idle(core, emit, context);
     bool swept = lease_sweep(&core->leases, core->now_ms, SWEEP_PER_CALL);
     checkpoint_free_some(&core->checkpoint);
+    turns_sweep(&core->turns, core->now_ms);
     return next_tick_ms(core, swept);
 }

@@ -73,6 +73,7 @@ static int make_parts(struct core *core)
     undo_init(&core->undo);
     wire_buffer_init(&core->status, STATUS_SIZE_MAX);
     core->sessions.seed = core->seed;
+    core->turns.seed = core->seed;
     wire_buffer_init(&core->session_row, SESSION_ROW_SIZE_MAX);
     wire_buffer_init(&core->cursor_rows, CURSOR_LIST_BYTES + CURSOR_ROW_SIZE_MAX);
     publisher_init(core);
@@ -125,6 +126,7 @@ void core_free(struct core *core)
     session_table_free(&core->sessions);
     wire_buffer_free(&core->session_row);
     cursor_table_free(&core->cursors);
+    turns_free(&core->turns);
     wire_buffer_free(&core->cursor_rows);
     publisher_free(&core->publisher);
     stream_table_free(&core->streams);

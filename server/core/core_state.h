@@ -13,13 +13,14 @@
  *   cursor_hold.c  what compaction leaves for them
  *   mutate.c       put, delete, incr
  *   transaction.c  txn
+ *   take_turns.c   turn, and whose turn a transaction may disturb
  *   write_set.c    what one request has changed so far, above the state
  *   read.c         get, get_many
  *   streams.c      stream_open, stream_renew, stream_close
  *   publish.c      records to streams
  *   bookmark.c     the tick
  *   overlay, undo, checkpoint, stream_table, pattern_index, lease, table, key_hash,
- *   session, session_outcome, session_row, cursor_table: the parts
+ *   session, session_outcome, session_row, cursor_table, turns: the parts
  *
  * Threads: none of its own; a core belongs to one thread at a time.
  */
@@ -38,6 +39,7 @@
 #include "server/core/overlay.h"
 #include "server/core/session.h"
 #include "server/core/stream_table.h"
+#include "server/core/turns.h"
 #include "server/core/undo.h"
 #include "server/core/write_set.h"
 
@@ -171,6 +173,7 @@ struct core {
     struct wire_buffer session_row;
     struct cursor_table cursors;
     struct wire_buffer cursor_rows;
+    struct turns turns;
     struct publisher publisher;
     struct bookmarks bookmarks;
 
@@ -256,7 +259,13 @@ int core_add_integer(struct request *q, const char *what, const struct bytes *va
 request_op_apply apply_put, apply_delete, apply_incr, apply_txn, apply_get, apply_get_many,
     apply_stream_open, apply_stream_renew, apply_stream_close, apply_session_open,
     apply_session_close, apply_cursor_open, apply_cursor_move, apply_cursor_delete,
-    apply_cursor_list;
+    apply_cursor_list, apply_turn;
+
+/* ---- take_turns.c ---- */
+
+/* A transaction that is REQUEST_ATOMIC, and whose compares hold, is about to run ops: ERR_CONFLICT if
+ * that would disturb another's turn; otherwise the peer's own one ends here. */
+int turns_admit(struct core *core, struct request *q, struct wire_reader ops);
 
 /* ---- exactly_once.c ---- */
 

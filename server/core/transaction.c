@@ -256,6 +256,8 @@ int apply_txn(struct core *core, struct request *q)
     int err = read_program(core, q, &program);
     if (!err)
         err = all_hold(core, q, program.compares, &succeeded);
+    if (!err && succeeded && (q->header.flags & REQUEST_ATOMIC) != 0)
+        err = turns_admit(core, q, program.then_ops);
     if (err)
         return err;
     uint64_t seq = core->batch.last_seq + 1;

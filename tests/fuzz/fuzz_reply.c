@@ -122,6 +122,7 @@ static void read_body(const struct reply_header *h, struct wire_reader *r, struc
         BODY_CASE(CURSOR_MOVE, cursor_move, (void)body)
         BODY_CASE(CURSOR_DELETE, cursor_delete, (void)body)
         BODY_CASE(CURSOR_LIST, cursor_list, look_into_cursors(body.rows, body.count))
+        BODY_CASE(TURN, turn, (void)body)
         BODY_CASE(REPLAY, replay, look_into_records(body.records, body.count))
         BODY_CASE(LIST, list, look_into_rows(body.rows, body.count))
         BODY_CASE(HISTORY, history, look_into_records(body.records, body.count))

@@ -294,6 +294,11 @@ BLOCK(cursor_list_request, request_cursor_list, begin_request(b, OP_CURSOR_LIST,
 BLOCK(cursor_list_reply, reply_cursor_list, begin_reply_at(b, OP_CURSOR_LIST, 19, 45),
       .time_us = TIME_US + 9, .count = 1, .rows = cursor_rows())
 
+BLOCK(turn_request, request_turn, begin_request(b, OP_TURN, 0, 20), .action = TURN_TAKE,
+      .filter = filter_bytes())
+BLOCK(turn_reply, reply_turn, begin_reply_at(b, OP_TURN, 20, 45), .ahead = 2,
+      .left_ms = TURN_PLACE_MS)
+
 BLOCK(compact_reply, reply_compact, begin_reply(b, OP_COMPACT, 12, 45, 45, 40), .oldest = 40)
 
 /* ---- records and streams ---- */
@@ -590,6 +595,8 @@ static const struct {
     {"cursor-delete-reply", cursor_delete_reply, decode_reply},
     {"cursor-list-request", cursor_list_request, decode_request},
     {"cursor-list-reply", cursor_list_reply, decode_reply},
+    {"turn-request", turn_request, decode_request},
+    {"turn-reply", turn_reply, decode_reply},
     {"replay-request", replay_request, decode_request},
     {"replay-reply", replay_reply, decode_reply},
     {"list-request", list_request, decode_request},

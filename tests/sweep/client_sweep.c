@@ -12,8 +12,9 @@ enum { REQUEST_TIMEOUT_MS = 1000 };
 static bool run(struct sweep *sweep, void *context)
 {
     const struct server_process *server = context;
-    struct client_script s = {
-        .sweep = sweep, .endpoint = server->endpoints[0], .request_timeout_ms = REQUEST_TIMEOUT_MS};
+    struct client_script s = {.sweep = sweep,
+                              .endpoint = server->endpoints[0],
+                              .request_timeout_ms = sweep_patience_ms(sweep, REQUEST_TIMEOUT_MS)};
     sweep_arm(sweep);
     client_script_run(&s);
     sweep_disarm(sweep);

@@ -16,7 +16,7 @@
 #include "protocol/record.h"
 #include "tests/support/server_process.h"
 
-enum { REQUEST_TIMEOUT_MS = 500, PATIENT_MS = 20000, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { REQUEST_TIMEOUT_MS = 500, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct setting {
     const char *durability;
@@ -145,7 +145,7 @@ static void run_afterwards(struct client_script *s, struct setting *t)
         client_script_settle(s);
     } else {
         s->refusals = 0;
-        s->request_timeout_ms = PATIENT_MS;
+        s->request_timeout_ms = SWEEP_PATIENT_MS;
         client_script_run(s);
         if (s->refusals > 0)
             s->good = sweep_wrong(s->sweep, "%u calls fail afterwards", s->refusals);
@@ -160,7 +160,7 @@ static bool run(struct sweep *sweep, void *context)
     struct setting t = {.durability = context};
     struct client_script s = {.sweep = sweep,
                               .endpoint = t.listen,
-                              .request_timeout_ms = REQUEST_TIMEOUT_MS,
+                              .request_timeout_ms = sweep_patience_ms(sweep, REQUEST_TIMEOUT_MS),
                               .is_over = has_ended,
                               .context = &t,
                               .good = true};

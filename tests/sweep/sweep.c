@@ -99,6 +99,11 @@ bool sweep_open(struct sweep *s)
 
 /* ---- a run ---- */
 
+int sweep_patience_ms(const struct sweep *s, int with_faults_ms)
+{
+    return s->plan->fault == FAULT_NONE ? SWEEP_PATIENT_MS : with_faults_ms;
+}
+
 void sweep_arm(struct sweep *s)
 {
     atomic_store(&s->plan->armed, true);

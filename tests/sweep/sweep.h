@@ -10,7 +10,11 @@
 #include "tests/support/temp_folder.h"
 #include "tests/sweep/faults.h"
 
-enum { SWEEP_PATH_SIZE = TEMP_FOLDER_SIZE + 32, SWEEP_PLAN_PATH_SIZE = 48 };
+enum {
+    SWEEP_PATH_SIZE = TEMP_FOLDER_SIZE + 32,
+    SWEEP_PLAN_PATH_SIZE = 48,
+    SWEEP_PATIENT_MS = 20000
+};
 
 struct sweep {
     const char *name;
@@ -60,5 +64,8 @@ bool sweep_wrong(const struct sweep *s, const char *format, ...)
 /* Faults happen between these. */
 void sweep_arm(struct sweep *s);
 void sweep_disarm(struct sweep *s);
+/* How long a call may take: with_faults_ms in a run with faults; in one without, in which none may
+ * fail however busy the machine is, much longer. */
+int sweep_patience_ms(const struct sweep *s, int with_faults_ms);
 
 #endif

@@ -90,7 +90,9 @@ static void store_big_endian(uint8_t *p, uint64_t v, size_t width)
 /* One scalar, or a container's head. */
 struct item {
     bool is_container;
+    uint8_t kind;
     uint64_t children;
+    struct bytes content; /* of a scalar: behind its tag and size */
 };
 
 /* Reads the item at *at, whose tag is there, and moves *at behind it. */
@@ -125,7 +127,7 @@ static bool read_item(const uint8_t **at, const uint8_t *end, struct item *ret_i
         left -= (size_t)shape.size_width + shape.fixed;
     }
 
-    struct item item = {.is_container = kind == KIND_ARRAY || kind == KIND_MAP};
+    struct item item = {.is_container = kind == KIND_ARRAY || kind == KIND_MAP, .kind = kind};
     if (item.is_container) {
         item.children = kind == KIND_MAP ? 2 * size : size;
         if (item.children > left) /* each takes a byte at least */
@@ -133,6 +135,7 @@ static bool read_item(const uint8_t **at, const uint8_t *end, struct item *ret_i
     } else {
         if (size > left || (kind == KIND_STR && !utf8_valid((struct bytes){p, (size_t)size})))
             return false;
+        item.content = (struct bytes){p, (size_t)size};
         p += size;
     }
     *at = p;
@@ -140,22 +143,19 @@ static bool read_item(const uint8_t **at, const uint8_t *end, struct item *ret_i
     return true;
 }
 
-bool value_valid(struct bytes value)
+/* Where the object that begins at `at` ends, or NULL. */
+static const uint8_t *find_end(const uint8_t *at, const uint8_t *end)
 {
-    const uint8_t *at = value.data;
-    const uint8_t *end = value.data + value.size;
     uint64_t missing[LIMIT_VALUE_DEPTH]; /* children yet to come, per open container */
     size_t depth = 0;
 
-    if (value.size == 0)
-        return false;
     while (at < end) {
         struct item item;
         if (!read_item(&at, end, &item))
-            return false;
+            return NULL;
         if (item.is_container) {
             if (depth == LIMIT_VALUE_DEPTH)
-                return false;
+                return NULL;
             missing[depth++] = item.children;
         } else if (depth > 0) {
             missing[depth - 1]--;
@@ -166,9 +166,47 @@ bool value_valid(struct bytes value)
                 missing[depth - 1]--;
         }
         if (depth == 0)
-            return at == end;
+            return at;
     }
-    return false;
+    return NULL;
+}
+
+bool value_valid(struct bytes value)
+{
+    return value.size > 0 &&
+           find_end(value.data, value.data + value.size) == value.data + value.size;
+}
+
+bool value_next(struct wire_reader *r, struct bytes *ret_value)
+{
+    const uint8_t *end = r->failed ? NULL : find_end(r->at, r->end);
+    if (!end)
+        return false;
+    *ret_value = (struct bytes){r->at, (size_t)(end - r->at)};
+    r->at = end;
+    return true;
+}
+
+bool value_next_array(struct wire_reader *r, uint32_t *ret_count)
+{
+    const uint8_t *at = r->at;
+    struct item item;
+    if (r->failed || at == r->end || !read_item(&at, r->end, &item) || item.kind != KIND_ARRAY)
+        return false;
+    *ret_count = (uint32_t)item.children;
+    r->at = at;
+    return true;
+}
+
+bool value_read_string(struct bytes value, struct bytes *ret_text)
+{
+    const uint8_t *at = value.data;
+    struct item item;
+    if (value.size == 0 || !read_item(&at, value.data + value.size, &item) ||
+        item.kind != KIND_STR || at != value.data + value.size)
+        return false;
+    *ret_text = item.content;
+    return true;
 }
 
 /* ---- integers ---- */

@@ -11,6 +11,13 @@
 #include "protocol/wire.h"
 
 bool value_valid(struct bytes value);
+/* The object at the reader, which may be followed by others, and the reader moves behind it. False
+ * if there is none that is well-formed; the reader is then as it was. */
+bool value_next(struct wire_reader *r, struct bytes *ret_value);
+/* The head of an array there: its elements follow, each for value_next. False as above. */
+bool value_next_array(struct wire_reader *r, uint32_t *ret_count);
+/* The bytes of a string, or false. */
+bool value_read_string(struct bytes value, struct bytes *ret_text);
 
 /* An integer of MessagePack's whole range, -2^63 .. 2^64-1. */
 struct value_integer {

@@ -279,12 +279,10 @@ void turns_leave(struct turns *t, struct bytes peer)
 }
 
 /* Whether the one who is first there has its turn, and goes before a turn of this order. */
-static bool forbids(const struct turn_queue *queue, struct bytes peer, uint64_t order,
-                    uint64_t now_ms)
+static bool forbids(const struct turn_queue *queue, uint64_t order, uint64_t now_ms)
 {
     const struct turn_place *place = queue->first->place;
-    return place->order != 0 && place->order < order && !is_place_of(place, &peer) &&
-           !has_ended(place, now_ms);
+    return place->order != 0 && place->order < order && !has_ended(place, now_ms);
 }
 
 bool turns_forbid(const struct turns *t, struct bytes peer, struct bytes key, uint64_t now_ms)
@@ -295,11 +293,11 @@ bool turns_forbid(const struct turns *t, struct bytes peer, struct bytes key, ui
     uint64_t order = own && own->order != 0 && !has_ended(own, now_ms) ? own->order : UINT64_MAX;
     struct pattern exact = {PATTERN_EXACT, key};
     const struct turn_queue *queue = find_queue(t, &exact);
-    if (queue && forbids(queue, peer, order, now_ms))
+    if (queue && forbids(queue, order, now_ms))
         return true;
     for (queue = t->first_prefix; queue; queue = queue->next_prefix) {
         if (queue->size <= key.size && memcmp(queue->text, key.data, queue->size) == 0 &&
-            forbids(queue, peer, order, now_ms))
+            forbids(queue, order, now_ms))
             return true;
     }
     return false;

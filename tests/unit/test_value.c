@@ -464,6 +464,51 @@ static void test_addition(void **state)
     }
 }
 
+/* ["ab", [1, {"k": nil}], 7], then 8: element by element. */
+static void test_elements_one_after_another(void **state)
+{
+    (void)state;
+    static const uint8_t data[] = {0x93, 0xa2, 'a', 'b', 0x92, 1, 0x81, 0xa1, 'k', 0xc0, 7, 8};
+    for (size_t cut = 0; cut <= sizeof data; cut++) {
+        uint8_t *copy = copy_exactly(data, cut);
+        struct wire_reader r = wire_reader_of(copy, cut);
+        struct bytes value;
+        struct bytes text;
+        uint32_t count = 0;
+        bool whole = cut >= 4; /* an element takes a byte at least */
+        assert_int_equal(value_next_array(&r, &count), whole);
+        assert_int_equal(value_next(&r, &value), whole);
+        if (whole) {
+            assert_int_equal(count, 3);
+            assert_false(value_next_array(&r, &count) && cut < 6);
+            assert_true(value_read_string(value, &text));
+            assert_true(bytes_equal(text, bytes_of("ab")));
+            r.at = copy + 4;
+            assert_int_equal(value_next(&r, &value), cut >= 10);
+            if (cut < 10)
+                assert_ptr_equal(r.at, copy + 4);
+            else
+                assert_false(value_read_string(value, &text));
+        }
+        if (cut >= 11) {
+            assert_true(value_next(&r, &value));
+            assert_int_equal(value.data[0], 7);
+            assert_int_equal(value_next(&r, &value), cut == sizeof data);
+            assert_false(value_next(&r, &value));
+            assert_false(value_next_array(&r, &count));
+        }
+        free(copy);
+    }
+    struct wire_reader failed = {data, data + sizeof data, true};
+    struct bytes value;
+    uint32_t count;
+    assert_false(value_next(&failed, &value));
+    assert_false(value_next_array(&failed, &count));
+    assert_false(value_read_string((struct bytes){data + 1, 2}, &value));
+    assert_false(value_read_string((struct bytes){data + 1, 4}, &value));
+    assert_false(value_read_string((struct bytes){NULL, 0}, &value));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_integers_round_trip_in_shortest_form),
         cmocka_unit_test(test_integers_of_every_width),
         cmocka_unit_test(test_addition),
+        cmocka_unit_test(test_elements_one_after_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
  *   space.c        room in the data file, allocated before it is needed
  *   batch.c        begin, append, set_applied, commit, abort
  *   rows.c         state rows and tombstones; the writer's view
+ *   scan.c         the state in order, within that view
  *   tally.c        how many rows, and a sum over them
  *   pages.c        LMDB's pages, checked; page_walk.c: all of them (pages.h)
  *   soundness.c    what a start and each reader look at
@@ -211,6 +212,12 @@ int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
 bool tombstone_decode(struct bytes stored_key, uint64_t *ret_seq, struct bytes *ret_key);
 size_t tombstone_encode(uint64_t seq, struct bytes key, uint8_t out[TOMBSTONE_KEY_SIZE_MAX]);
 
+/* The writer's view is given up; it, and its cursor, are gone. */
+void view_abort(struct journal *j);
+/* A transaction that has met a damaged page gives errors from then on. A new one shows the same
+ * state: nobody but this thread commits. What the old one has given stays where it is. */
+void view_begin_anew(struct journal *j);
+
 /* ---- kept.c ---- */
 
 /* ERR_OK or ERR_CORRUPT: the CRC over key and row, and the layout. */
@@ -297,6 +304,11 @@ struct journal {
     MDB_txn *view;
     bool view_open;
     struct proof view_proof;
+    MDB_cursor *scan_cursor; /* of the view */
+    bool scan_renewed;       /* in this view */
+    bool scan_open;          /* a seek has gone well */
+    bool scan_waits;         /* the cursor stands at the next row */
+    struct proof scan_proof;
 
     /* Closing and reopening takes the gate for writing, everything that other threads do
      * takes it for reading. readers_lock guards the list alone. */

@@ -118,6 +118,12 @@ void journal_view_end(struct journal *j);
 /* ERR_OK, ERR_NOT_FOUND (no row, not even of a deleted key), ERR_CORRUPT, ERR_IO. The value points
  * into the view. */
 int journal_state_get(struct journal *j, struct bytes key, struct state_row *ret_row);
+/* Rows in the order of their keys, deleted ones included: seek to the first whose key is not less
+ * than from (up to LIMIT_KEY_SIZE + 1 bytes), then next until ERR_NOT_FOUND. ERR_OK, ERR_CORRUPT,
+ * ERR_IO; after an error seek again. What is given points into the view. Lookups may come between;
+ * one that meets damage ends the scan. */
+int journal_state_seek(struct journal *j, struct bytes from);
+int journal_state_next(struct journal *j, struct bytes *ret_key, struct state_row *ret_row);
 
 /* ---- a batch: begin, any of the rest, then commit or abort ---- */
 

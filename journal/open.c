@@ -330,7 +330,7 @@ int journal_stop(struct journal *j, struct failure *failure)
     if (!j)
         return ERR_OK;
     journal_batch_abort(j);
-    mdb_txn_abort(j->view);
+    view_abort(j);
     for (struct journal_reader *r = j->readers; r; r = reader_following(r))
         reader_detach(r);
     if (j->environment.lmdb)
@@ -377,8 +377,7 @@ int journal_sync(struct journal *j, struct failure *failure)
 /* With the gate held for writing. */
 static int reopen_environment(struct journal *j, struct failure *failure)
 {
-    mdb_txn_abort(j->view);
-    j->view = NULL;
+    view_abort(j);
     j->view_open = false;
     for (struct journal_reader *r = j->readers; r; r = reader_following(r))
         reader_detach(r);

@@ -138,6 +138,8 @@ int journal_view_begin(struct journal *j, struct failure *failure)
         return environment_failure(failure, rc, "read the state in", j->directory);
     j->view_open = true;
     j->view_proof = (struct proof){.database = "state"};
+    j->scan_renewed = false;
+    j->scan_open = false;
     return ERR_OK;
 }
 
@@ -146,14 +148,22 @@ void journal_view_end(struct journal *j)
     if (j->view_open)
         mdb_txn_reset(j->view);
     j->view_open = false;
+    j->scan_open = false;
 }
 
-/* A transaction that has met a damaged page gives errors from then on. A new one shows the same
- * state: nobody but this thread commits. */
-static void begin_view_anew(struct journal *j)
+void view_abort(struct journal *j)
 {
+    mdb_cursor_close(j->scan_cursor);
     mdb_txn_abort(j->view);
+    j->scan_cursor = NULL;
+    j->scan_renewed = false;
+    j->scan_open = false;
     j->view = NULL;
+}
+
+void view_begin_anew(struct journal *j)
+{
+    view_abort(j);
     j->view_open = mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &j->view) == 0;
 }
 
@@ -194,7 +204,7 @@ int journal_state_get(struct journal *j, struct bytes key, struct state_row *ret
     MDB_val stored;
     int rc = mdb_get(j->view, j->environment.state, &stored_key, &stored);
     if (rc != 0 && rc != MDB_NOTFOUND)
-        begin_view_anew(j);
+        view_begin_anew(j);
     if (rc == MDB_NOTFOUND && !is_absent(j, key))
         return ERR_CORRUPT;
     if (rc == 0 && !proof_in_place(&j->view_proof, &j->environment, j->view, key))

@@ -30,6 +30,9 @@
 #define LIMIT_TXN_COMPARES 1024
 #define LIMIT_TXN_OPS 10000 /* per branch; also the changes of one record */
 #define LIMIT_GET_KEYS 4096
+/* Keys, deleted ones included, that one request looks at for its prefixes; a message's requests
+ * together may four times as many. A checkpointed value counts as one more for every 16 KiB. */
+#define LIMIT_PREFIX_KEYS 65536
 #define LIMIT_ERROR_TEXT 512 /* bytes */
 
 /* Sessions: exactly once. */

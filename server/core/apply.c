@@ -239,6 +239,7 @@ int core_apply(struct core *core, struct request *q, uint16_t *ret_status)
     size_t begin = replies->size;
     q->text[0] = '\0';
     q->error_seq = 0;
+    q->looked_at = 0;
     int err = dispatch(core, q);
     if (err == ERR_NO_MEMORY)
         return err;

@@ -248,6 +248,7 @@ static int apply_all(struct core *core, struct bytes peer, struct bytes message,
     bool abort_rest = false;
     struct request q;
     q.peer = peer;
+    q.all_looked_at = 0;
     exactly_once_begin(core, &q, h);
     for (uint16_t i = 0; i < h->count; i++) {
         uint16_t status;
@@ -399,6 +400,7 @@ void core_batch_abort(struct core *core, int code, const char *text)
     struct batch *b = &core->batch;
     assert(b->is_open);
     undo_rollback(&core->undo, core->active);
+    key_gaps_abort(&core->gaps, b->number);
     session_batch_abort(&core->sessions);
     cursor_batch_abort(&core->cursors);
     lease_abort(&core->leases, core->head);

@@ -117,6 +117,7 @@ void core_free(struct core *core)
     undo_free(&core->undo);
     overlay_free(core->active);
     checkpoint_free(&core->checkpoint);
+    key_gaps_free(&core->gaps);
     batch_free(&core->batch);
     write_set_free(&core->writes);
     wire_buffer_free(&core->status);
@@ -227,6 +228,8 @@ void core_freeze_if_due(struct core *core)
     uint32_t expected = core->limits.checkpoint_keys;
     if (overlay_new(expected < ACTIVE_EXPECTED_MAX ? expected : ACTIVE_EXPECTED_MAX, &fresh))
         return; /* tried again after the next batch */
+    /* Who asks for prefixes asks again: in order from the first key on, nothing stalls later. */
+    fresh->is_ordered = core->active->order_used;
     checkpoint_freeze(&core->checkpoint, core->active, core->head);
     session_mark_due(&core->sessions);
     core->active = fresh;

@@ -30,6 +30,11 @@ struct core_source {
     /* The checkpointed row of a key: ERR_OK, ERR_NOT_FOUND, or an error that the
      * request then gets. The value stays valid until the next call. */
     int (*state_get)(void *context, struct bytes key, struct state_row *ret_row);
+    /* The checkpointed rows in bytewise order of their keys, deleted ones included: seek to the
+     * first whose key is not less than from (up to LIMIT_KEY_SIZE + 1 bytes), then next until
+     * ERR_NOT_FOUND. state_get may come between. What next gives stays valid until the batch ends. */
+    int (*state_seek)(void *context, struct bytes from);
+    int (*state_next)(void *context, struct bytes *ret_key, struct state_row *ret_row);
     /* Fills size bytes with unpredictable ones (topics, sessions). */
     void (*random)(void *context, uint8_t *out, size_t size);
 };

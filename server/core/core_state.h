@@ -15,11 +15,13 @@
  *   transaction.c  txn
  *   take_turns.c   turn, and whose turn a transaction may disturb
  *   write_set.c    what one request has changed so far, above the state
+ *   write_set_scan.c the live keys with a prefix, as the request sees them
+ *   prefix_scan.c  the same without what the request has changed
  *   read.c         get, get_many
  *   streams.c      stream_open, stream_renew, stream_close
  *   publish.c      records to streams
  *   bookmark.c     the tick
- *   overlay, undo, checkpoint, stream_table, pattern_index, lease, table, key_hash,
+ *   overlay, key_order, key_gaps, undo, checkpoint, stream_table, pattern_index, lease, table, key_hash,
  *   session, session_outcome, session_row, cursor_table, turns: the parts
  *
  * Threads: none of its own; a core belongs to one thread at a time.
@@ -35,6 +37,7 @@
 #include "server/core/checkpoint.h"
 #include "server/core/core.h"
 #include "server/core/cursor_table.h"
+#include "server/core/key_gaps.h"
 #include "server/core/lease.h"
 #include "server/core/overlay.h"
 #include "server/core/session.h"
@@ -100,6 +103,8 @@ struct request {
     struct session *session; /* of the message; NULL: none, or not known */
     bool is_numbered;        /* a mutation within the session: its record and reply are kept */
     size_t budget;           /* bytes that its whole reply may take */
+    uint32_t looked_at;      /* keys, for its prefixes: see LIMIT_PREFIX_KEYS */
+    uint32_t all_looked_at;  /* for the whole message */
     uint64_t error_seq;      /* of a CONFLICT */
     char text[LIMIT_ERROR_TEXT + 1];
 };
@@ -163,6 +168,7 @@ struct core {
     struct hash_seed seed;
     struct overlay *active;
     struct checkpoint checkpoint;
+    struct key_gaps gaps;
     struct undo_log undo;
     struct batch batch;
     struct write_set writes;

@@ -60,6 +60,8 @@ int core_store(struct core *core, struct bytes key, uint64_t hash, const struct 
     struct overlay *o = core->active;
     bool in_batch = core->batch.is_open;
     struct overlay_entry *e = overlay_find(o, key, hash);
+    if (!meta->deleted)
+        key_gaps_cut(&core->gaps, key);
     if (e) {
         if (in_batch && undo_save(&core->undo, o, e, core->batch.number))
             return ERR_NO_MEMORY;

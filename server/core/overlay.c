@@ -37,7 +37,7 @@ bool overlay_free_some(struct overlay *o, size_t entries_max)
 {
     for (; entries_max > 0 && o->count > 0; entries_max--)
         entry_free(o->items[--o->count].entry);
-    if (o->count > 0)
+    if (o->count > 0 || !key_order_free_some(&o->order, entries_max))
         return false;
     table_free(&o->table);
     free(o->items);
@@ -106,6 +106,12 @@ int overlay_add(struct overlay *o, struct bytes key, uint64_t hash, size_t value
         free(e);
         return ERR_NO_MEMORY;
     }
+    if (o->is_ordered &&
+        key_order_add(&o->order, &(struct key_order_item){overlay_entry_key(e), hash, e})) {
+        table_remove(&o->table, hash, e);
+        free(e);
+        return ERR_NO_MEMORY;
+    }
     o->items[o->count++] = (struct overlay_item){key_prefix(key), e};
     o->bytes += key.size;
     *ret_entry = e;
@@ -116,8 +122,26 @@ void overlay_remove_newest(struct overlay *o)
 {
     struct overlay_entry *e = o->items[--o->count].entry;
     table_remove(&o->table, e->hash, e);
+    if (o->is_ordered)
+        key_order_remove(&o->order, overlay_entry_key(e));
     o->bytes -= (uint64_t)e->key_size + e->value_size;
     entry_free(e);
+}
+
+static struct key_order_item order_item(const void *context, size_t i)
+{
+    struct overlay_entry *e = ((const struct overlay *)context)->items[i].entry;
+    return (struct key_order_item){overlay_entry_key(e), e->hash, e};
+}
+
+int overlay_order(struct overlay *o, const struct key_order **ret_order)
+{
+    if (!o->is_ordered && key_order_build(&o->order, o->count, order_item, o))
+        return ERR_NO_MEMORY;
+    o->is_ordered = true;
+    o->order_used = true;
+    *ret_order = &o->order;
+    return ERR_OK;
 }
 
 int overlay_set_value(struct overlay *o, struct overlay_entry *e, struct bytes value)

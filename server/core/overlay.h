@@ -8,11 +8,14 @@
  *    on it: a small value can always be put back without allocating).
  * 2. items holds each entry once, the newest last, until the overlay is frozen
  *    and sorted.
+ * 3. The order of its keys costs nothing until somebody asks for it; from then on
+ *    it is kept.
  */
 #ifndef VIGIL_SERVER_CORE_OVERLAY_H
 #define VIGIL_SERVER_CORE_OVERLAY_H
 
 #include "protocol/wire.h"
+#include "server/core/key_order.h"
 #include "server/core/table.h"
 
 enum { OVERLAY_INLINE_MAX = 1024 };
@@ -48,6 +51,9 @@ struct overlay {
     size_t count;
     size_t capacity;
     uint64_t bytes; /* of keys and values */
+    bool is_ordered;
+    bool order_used; /* it was asked for, not only taken over from the overlay before */
+    struct key_order order;
 };
 
 static inline struct bytes overlay_entry_key(const struct overlay_entry *e)
@@ -77,6 +83,8 @@ struct overlay_entry *overlay_find(const struct overlay *o, struct bytes key, ui
 /* A new entry with an empty value, room for value_size, and zero meta. */
 int overlay_add(struct overlay *o, struct bytes key, uint64_t hash, size_t value_size,
                 struct overlay_entry **ret_entry);
+/* Its entries (the items) in the order of their keys. ERR_OK, ERR_NO_MEMORY. */
+int overlay_order(struct overlay *o, const struct key_order **ret_order);
 /* Takes the newest entry out again and frees it. */
 void overlay_remove_newest(struct overlay *o);
 /* Copies value in; it must not lie within the entry. ERR_NO_MEMORY leaves the old one. */

@@ -67,12 +67,16 @@ void write_set_free(struct write_set *w)
     free_blocks(w, false);
     free(w->keys);
     table_free(&w->table);
+    (void)key_order_free_some(&w->order, SIZE_MAX);
 }
 
 int write_set_begin(struct core *core, size_t expected)
 {
     struct write_set *w = &core->writes;
     w->count = 0;
+    w->is_ordered = false;
+    w->first_known = false;
+    (void)key_order_free_some(&w->order, SIZE_MAX);
     free_blocks(w, true);
     return table_reset(&w->table, expected);
 }
@@ -99,6 +103,9 @@ static int add_key(struct write_set *w, const struct write_set_key *key,
     if (!k || table_add(&w->table, key->hash, k))
         return ERR_NO_MEMORY;
     *k = *key;
+    /* What fails here ends the batch, and the set is forgotten. */
+    if (w->is_ordered && key_order_add(&w->order, &(struct key_order_item){k->key, k->hash, k}))
+        return ERR_NO_MEMORY;
     w->keys[w->count++] = k;
     *ret_key = k;
     return ERR_OK;
@@ -113,8 +120,8 @@ static int touch(struct core *core, struct request *q, struct bytes key,
     struct write_set_key *k = table_find(&w->table, hash, key_is, &key);
     if (k) {
         if (ret_before)
-            *ret_before = (struct key_state){
-                .present = k->is_present, .meta = k->before, .value = k->value};
+            *ret_before =
+                (struct key_state){.present = k->is_present, .meta = k->before, .value = k->value};
         *ret_key = k;
         return ERR_OK;
     }
@@ -157,6 +164,13 @@ int write_set_get(struct core *core, struct request *q, struct bytes key, uint64
     return ERR_OK;
 }
 
+/* What write_set_first counts on. */
+static void note_live(struct write_set *w, struct bytes key)
+{
+    if (w->first_known && bytes_compare(key, w->first_from) < 0)
+        w->first_known = false;
+}
+
 int write_set_put(struct core *core, struct request *q, struct bytes key, struct bytes value,
                   struct key_state *ret_before)
 {
@@ -166,6 +180,7 @@ int write_set_put(struct core *core, struct request *q, struct bytes key, struct
         return err;
     k->value = value;
     k->is_present = true;
+    note_live(&core->writes, k->key);
     return ERR_OK;
 }
 

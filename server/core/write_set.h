@@ -16,6 +16,7 @@
 #define VIGIL_SERVER_CORE_WRITE_SET_H
 
 #include "protocol/value.h"
+#include "server/core/key_order.h"
 #include "server/core/overlay.h"
 #include "server/core/table.h"
 
@@ -42,7 +43,26 @@ struct write_set {
     size_t capacity;
     struct table table;
     struct write_set_block *blocks; /* of the kept bytes and of the keys, the newest first */
+    bool is_ordered;                /* from the first scan on */
+    struct key_order order;
+    /* Of all keys with that prefix none before first_from lives in the state that is not in the set,
+     * and in the set there is none either. */
+    bool first_known;
+    struct bytes first_prefix;
+    struct bytes first_from;
 };
+
+/* A live key, as the request sees it. */
+struct write_set_entry {
+    struct bytes key;
+    struct bytes value;
+    uint64_t modified; /* own_seq of one that the request has put */
+    bool own;
+};
+/* Anything but ERR_OK ends the scan, which returns it: an error, or WRITE_SET_STOP. It may write the
+ * key that it was given, after a write_set_keep, and no other. */
+typedef int write_set_visit(void *context, const struct write_set_entry *entry);
+enum { WRITE_SET_STOP = -1 }; /* then the scan returns ERR_OK */
 
 void write_set_free(struct write_set *w);
 /* Forgets everything, for the next request. expected: keys that it will write, about. ERR_OK,
@@ -62,6 +82,16 @@ int write_set_put(struct core *core, struct request *q, struct bytes key, struct
                   struct key_state *ret_before);
 int write_set_delete(struct core *core, struct request *q, struct bytes key,
                      struct key_state *ret_before);
+/* The live keys with this prefix (valid as one, or empty), in bytewise order. The entry is valid until
+ * its visit returns, key and value until the request's next change of the state. ERR_LIMIT: more
+ * keys than LIMIT_PREFIX_KEYS were to be looked at; ERR_NO_MEMORY; ERR_CORRUPT and other errors of
+ * the state; what visit returns. */
+int write_set_scan(struct core *core, struct request *q, struct bytes prefix, uint64_t own_seq,
+                   write_set_visit *visit, void *context);
+/* The first of them. ERR_NOT_FOUND: there is none. Within one request, asking again after it was
+ * deleted goes on from there. */
+int write_set_first(struct core *core, struct request *q, struct bytes prefix, uint64_t own_seq,
+                    struct write_set_entry *ret_entry);
 /* Whether there will be a record. */
 bool write_set_changes_anything(const struct write_set *w);
 /* Makes the record and puts its keys into the overlay. reply_at: where the request's reply begins,

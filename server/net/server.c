@@ -219,8 +219,11 @@ static int open_core(struct server *s, struct failure *failure)
         if (s->listen.points[i].endpoint.kind == ENDPOINT_TCP)
             memcpy(ports[ports_count++], s->listen.points[i].ports, sizeof ports[0]);
     }
-    struct core_source source = {
-        .context = &s->turn, .state_get = turn_state_get, .random = draw_random};
+    struct core_source source = {.context = &s->turn,
+                                 .state_get = turn_state_get,
+                                 .state_seek = turn_state_seek,
+                                 .state_next = turn_state_next,
+                                 .random = draw_random};
     struct core_identity identity = {
         .epoch = status.epoch,
         .incarnation = s->incarnation,

@@ -39,19 +39,36 @@ void turn_free(struct turn *t)
 /* ---- applying ---- */
 
 /* The view is opened by the first lookup that needs it: most batches find all in the overlay. */
+static int need_view(struct turn *t)
+{
+    struct failure failure = {0};
+    if (t->view_open)
+        return ERR_OK;
+    int err = journal_view_begin(t->journal, &failure);
+    if (err != ERR_OK)
+        log_error("the state cannot be read: %s", failure.text);
+    t->view_open = err == ERR_OK;
+    return err;
+}
+
 int turn_state_get(void *context, struct bytes key, struct state_row *ret_row)
 {
     struct turn *t = context;
-    if (!t->view_open) {
-        struct failure failure = {0};
-        int err = journal_view_begin(t->journal, &failure);
-        if (err != ERR_OK) {
-            log_error("the state cannot be read: %s", failure.text);
-            return err;
-        }
-        t->view_open = true;
-    }
-    return journal_state_get(t->journal, key, ret_row);
+    int err = need_view(t);
+    return err ? err : journal_state_get(t->journal, key, ret_row);
+}
+
+int turn_state_seek(void *context, struct bytes from)
+{
+    struct turn *t = context;
+    int err = need_view(t);
+    return err ? err : journal_state_seek(t->journal, from);
+}
+
+int turn_state_next(void *context, struct bytes *ret_key, struct state_row *ret_row)
+{
+    struct turn *t = context;
+    return journal_state_next(t->journal, ret_key, ret_row);
 }
 
 static void end_view(struct turn *t)

@@ -80,6 +80,8 @@ int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *
 
 /* The state's rows, for struct core_source; context is the turn. */
 int turn_state_get(void *context, struct bytes key, struct state_row *ret_row);
+int turn_state_seek(void *context, struct bytes from);
+int turn_state_next(void *context, struct bytes *ret_key, struct state_row *ret_row);
 /* Sends a stream message, for core_publish and core_tick; context is the turn. */
 void turn_emit(void *context, struct bytes message);
 

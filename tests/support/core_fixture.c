@@ -68,6 +68,42 @@ static int state_get(void *context, struct bytes key, struct state_row *ret_row)
     return ERR_OK;
 }
 
+static int state_seek(void *context, struct bytes from)
+{
+    struct core_fixture *f = context;
+    if (f->state_error)
+        return f->state_error;
+    assert_true(from.size <= sizeof f->seek_from);
+    memcpy(f->seek_from, from.data ? from.data : (const uint8_t *)"", from.size);
+    f->seek_size = from.size;
+    f->seeks++;
+    return ERR_OK;
+}
+
+static int state_next(void *context, struct bytes *ret_key, struct state_row *ret_row)
+{
+    struct core_fixture *f = context;
+    struct bytes from = {f->seek_from, f->seek_size};
+    const struct fixture_row *first = NULL;
+    f->state_gets++;
+    if (f->state_error)
+        return f->state_error;
+    for (size_t i = 0; i < f->row_count; i++) {
+        if (bytes_compare(f->rows[i].key, from) >= 0 &&
+            (!first || bytes_compare(f->rows[i].key, first->key) < 0))
+            first = &f->rows[i];
+    }
+    if (!first)
+        return ERR_NOT_FOUND;
+    /* The next one is not less than this key and a zero byte. */
+    memcpy(f->seek_from, first->key.data, first->key.size);
+    f->seek_from[first->key.size] = 0;
+    f->seek_size = first->key.size + 1;
+    *ret_key = first->key;
+    *ret_row = first->row;
+    return ERR_OK;
+}
+
 static void random_bytes(void *context, uint8_t *out, size_t size)
 {
     struct core_fixture *f = context;
@@ -177,7 +213,11 @@ static void commit_staged(struct core_fixture *f)
 static void open_core(struct core_fixture *f)
 {
     static const uint16_t ports[1][3] = {{7001, 7002, 7003}};
-    struct core_source source = {f, state_get, random_bytes};
+    struct core_source source = {.context = f,
+                                 .state_get = state_get,
+                                 .state_seek = state_seek,
+                                 .state_next = state_next,
+                                 .random = random_bytes};
     struct core_identity identity = {.epoch = f->epoch,
                                      .incarnation = f->incarnation,
                                      .server = "vigild test",

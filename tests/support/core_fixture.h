@@ -67,7 +67,10 @@ struct core_fixture {
     bool sessions_staged; /* those that the batch must write have been asked for */
     struct fixture_cursors cursors;
     int state_error; /* what state_get returns instead; 0: nothing */
-    size_t state_gets;
+    size_t state_gets; /* and steps of scans */
+    uint8_t seek_from[LIMIT_KEY_SIZE + 1];
+    size_t seek_size;
+    size_t seeks;
     /* What was emitted since core_fixture_clear_emitted. */
     struct bytes_list emitted;
     /* The message being built. */

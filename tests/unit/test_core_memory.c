@@ -80,7 +80,7 @@ static void zeros(void *context, uint8_t *out, size_t size)
 static void test_new(void **state)
 {
     (void)state;
-    struct core_source source = {NULL, no_row, zeros};
+    struct core_source source = {.state_get = no_row, .random = zeros};
     struct core_identity identity = {.epoch = 1};
     struct core *core = NULL;
     unsigned long n = 0;

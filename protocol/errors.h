@@ -41,7 +41,8 @@
     X(29, STOPPING, "the server is stopping")                                                      \
     X(30, INTERNAL, "internal error")                                                              \
     X(31, INTERRUPTED, "interrupted")                                                              \
-    X(32, CURSOR_TAKEN, "another watcher has taken this cursor over")
+    X(32, CURSOR_TAKEN, "another watcher has taken this cursor over")                              \
+    X(34, LEASE_ENDED, "no such lease; it has ended")
 
 enum error_code {
 #define ERROR_ENUM(number, name, text) ERR_##name = (number),

@@ -54,6 +54,14 @@
 #define TURN_PLACE_MS 250      /* a place that is not renewed for so long is lost */
 #define TURN_MS 200            /* a turn lasts no longer */
 
+/* Lives: keys that end by themselves, or with a lease. */
+#define LIMIT_LIVES (1u << 20)              /* keys that have an end */
+#define LIMIT_TTL_MS UINT64_C(315576000000) /* ten years */
+#define LIMIT_LEASES 65536
+#define LIMIT_LEASE_KEYS 10000 /* they end in one record */
+#define LIMIT_LEASE_TTL_MS_MIN 1000
+#define LIMIT_LEASE_TTL_MS 86400000 /* a day */
+
 /* Records. A record of LIMIT_MESSAGE_SIZE_MAX of requests stays below this. */
 #define LIMIT_RECORD_SIZE (LIMIT_MESSAGE_SIZE_MAX + (1u << 20))
 #define LIMIT_RECORD_CHANGES LIMIT_TXN_OPS

@@ -78,6 +78,9 @@ enum { REQUEST_LIST_VALUES = 1 };
     X(17, CURSOR_MOVE, cursor_move)     \
     X(18, CURSOR_DELETE, cursor_delete) \
     X(19, CURSOR_LIST, cursor_list)     \
+    X(21, LEASE_OPEN, lease_open)       \
+    X(22, LEASE_RENEW, lease_renew)     \
+    X(23, LEASE_CLOSE, lease_close)     \
     X(24, TURN, turn)                   \
     X(32, REPLAY, replay)               \
     X(33, LIST, list)                   \
@@ -128,6 +131,9 @@ static inline bool request_op_is_mutation(uint8_t op)
 #define REQUEST_CURSOR_LIST(F) F(bytes16, after) /* empty: from the first */
 /* Takes or renews the peer's place in the queues of all the filter's patterns; or leaves. */
 #define REQUEST_TURN(F) F(u8, action) F(rest, filter) /* filter_read; LEAVE: nothing */
+#define REQUEST_LEASE_OPEN(F) F(u32, ttl_ms)
+#define REQUEST_LEASE_RENEW(F) F(rest, leases) /* u16 n, n u64 */
+#define REQUEST_LEASE_CLOSE(F) F(u64, lease)   /* its keys end at once */
 #define REQUEST_REPLAY(F) \
     F(u64, epoch) F(u64, after) F(u64, until) F(u32, bytes_max) F(rest, filter)
 #define REQUEST_LIST(F) F(u64, epoch) F(u32, bytes_max) F(bytes16, prefix) F(bytes16, after)
@@ -168,6 +174,9 @@ static inline bool request_op_is_mutation(uint8_t op)
 #define REPLY_CURSOR_LIST(F) F(u64, time_us) F(u8, more) F(u32, count) F(bytes32, rows)
 /* ahead: places before it; left_ms: until the turn ends, or until a place must have been renewed. */
 #define REPLY_TURN(F) F(u8, granted) F(u32, ahead) F(u32, left_ms)
+#define REPLY_LEASE_OPEN(F) F(u64, lease)
+#define REPLY_LEASE_RENEW(F) F(rest, known) /* u16 n, n u8: 1 known, 0 ended */
+#define REPLY_LEASE_CLOSE(F) F(nothing, unused)
 #define REPLY_REPLAY(F) F(u64, from) F(u64, to) F(u32, count) F(bytes32, records)
 #define REPLY_LIST(F) F(u64, applied) F(u8, more) F(u32, count) F(bytes32, rows)
 #define REPLY_HISTORY(F) F(u8, end) F(u64, next_seq) F(u32, count) F(bytes32, records)
@@ -211,6 +220,9 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
     X(request_cursor_delete, REQUEST_CURSOR_DELETE) \
     X(request_cursor_list, REQUEST_CURSOR_LIST)     \
     X(request_turn, REQUEST_TURN)                   \
+    X(request_lease_open, REQUEST_LEASE_OPEN)       \
+    X(request_lease_renew, REQUEST_LEASE_RENEW)     \
+    X(request_lease_close, REQUEST_LEASE_CLOSE)     \
     X(request_replay, REQUEST_REPLAY)               \
     X(request_list, REQUEST_LIST)                   \
     X(request_history, REQUEST_HISTORY)             \
@@ -234,6 +246,9 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
     X(reply_cursor_delete, REPLY_CURSOR_DELETE)     \
     X(reply_cursor_list, REPLY_CURSOR_LIST)         \
     X(reply_turn, REPLY_TURN)                       \
+    X(reply_lease_open, REPLY_LEASE_OPEN)           \
+    X(reply_lease_renew, REPLY_LEASE_RENEW)         \
+    X(reply_lease_close, REPLY_LEASE_CLOSE)         \
     X(reply_replay, REPLY_REPLAY)                   \
     X(reply_list, REPLY_LIST)                       \
     X(reply_history, REPLY_HISTORY)                 \

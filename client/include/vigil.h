@@ -70,7 +70,8 @@ enum vigil_error {
     VIGIL_STOPPING = 29,
     VIGIL_INTERNAL = 30,
     VIGIL_INTERRUPTED = 31, /* a signal handler ran, or the application's own function said stop */
-    VIGIL_CURSOR_TAKEN = 32 /* another watcher has opened the same cursor */
+    VIGIL_CURSOR_TAKEN = 32, /* another watcher has opened the same cursor */
+    VIGIL_LEASE_ENDED = 34
 };
 
 /* "COMPACTED", and its sentence. Never NULL. Any thread. */

@@ -212,6 +212,9 @@ static const struct op_entry ops[] = {
     [OP_CURSOR_DELETE] = {apply_cursor_delete, 0},
     [OP_CURSOR_LIST] = {apply_cursor_list, 0},
     [OP_TURN] = {apply_turn, 0},
+    [OP_LEASE_OPEN] = {apply_lease_open, 0},
+    [OP_LEASE_RENEW] = {apply_lease_renew, 0},
+    [OP_LEASE_CLOSE] = {apply_lease_close, 0},
 };
 
 static int dispatch(struct core *core, struct request *q)

@@ -116,8 +116,7 @@ void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms)
         b->key_hashes = NULL;
         b->key_hash_capacity = 0;
     }
-    if (now_ms > core->now_ms)
-        core->now_ms = now_ms;
+    core_at(core, now_ms);
     b->is_open = true;
     b->replies_lost = false;
     b->number++;
@@ -127,6 +126,7 @@ void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms)
     b->compact_target = core->compact_target;
     b->requests = 0;
     b->mutations = 0;
+    b->expired = 0;
     b->record_count = 0;
     b->key_hash_count = 0;
     b->place_count = 0;
@@ -135,6 +135,12 @@ void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms)
     session_expire(&core->sessions, core->now_ms, core->limits.session_idle_ms, EXPIRE_PER_BATCH);
     checkpoint_take_back(&core->checkpoint);
     checkpoint_free_some(&core->checkpoint);
+}
+
+void core_at(struct core *core, uint64_t now_ms)
+{
+    if (now_ms > core->now_ms)
+        core->now_ms = now_ms;
 }
 
 bool core_batch_full(const struct core *core)
@@ -152,7 +158,8 @@ size_t core_batch_record_count(const struct core *core)
 bool core_batch_is_durable_work(const struct core *core)
 {
     return core->batch.record_count > 0 || core->sessions.touched_rows > 0 ||
-           core->cursors.touched > 0;
+           core->cursors.touched > 0 || core->lives.touched_count > 0 ||
+           core->lives.leases_touched_count > 0;
 }
 
 struct bytes core_batch_record_at(const struct core *core, size_t i)
@@ -337,6 +344,7 @@ void core_batch_commit(struct core *core)
         core->time_us = b->time_us;
     core->requests += b->requests;
     core->mutations += b->mutations;
+    core->expired += b->expired;
     make_reply_header(core);
     for (size_t i = 0; i < b->place_count; i++) {
         memcpy(b->replies.data + b->places[i].begin, b->reply_header, REPLY_MESSAGE_HEADER_SIZE);
@@ -346,6 +354,8 @@ void core_batch_commit(struct core *core)
     lease_commit(&core->leases);
     session_batch_commit(&core->sessions);
     cursor_batch_commit(&core->cursors);
+    life_batch_commit(&core->lives);
+    life_clock_batch_end(&core->life_clock, true);
     b->is_open = false;
     b->is_published = b->record_count == 0;
     core_checkpoint_confirm(core);
@@ -403,6 +413,8 @@ void core_batch_abort(struct core *core, int code, const char *text)
     key_gaps_abort(&core->gaps, b->number);
     session_batch_abort(&core->sessions);
     cursor_batch_abort(&core->cursors);
+    life_batch_abort(&core->lives);
+    life_clock_batch_end(&core->life_clock, false);
     lease_abort(&core->leases, core->head);
     checkpoint_take_back(&core->checkpoint);
     core->compact_target = b->compact_target > core->oldest ? b->compact_target : 0;

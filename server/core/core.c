@@ -29,6 +29,8 @@ static struct core_limits limits_with_defaults(const struct core_limits *given)
     l.peers_max = limit_or(l.peers_max, LIMIT_PEERS);
     l.sessions_max = limit_or(l.sessions_max, LIMIT_SESSIONS);
     l.cursors_max = limit_or(l.cursors_max, LIMIT_CURSORS);
+    l.lives_max = limit_or(l.lives_max, LIMIT_LIVES);
+    l.leases_max = limit_or(l.leases_max, LIMIT_LEASES);
     l.session_idle_ms = l.session_idle_ms ? l.session_idle_ms : SESSION_IDLE_S * UINT64_C(1000);
     l.checkpoint_keys = limit_or(l.checkpoint_keys, CHECKPOINT_KEYS);
     l.checkpoint_bytes = l.checkpoint_bytes ? l.checkpoint_bytes : CHECKPOINT_BYTES;
@@ -128,6 +130,7 @@ void core_free(struct core *core)
     wire_buffer_free(&core->session_row);
     cursor_table_free(&core->cursors);
     turns_free(&core->turns);
+    life_table_free(&core->lives);
     wire_buffer_free(&core->cursor_rows);
     publisher_free(&core->publisher);
     stream_table_free(&core->streams);
@@ -205,6 +208,9 @@ void core_figures(const struct core *core, struct core_figures *ret_figures)
         .session_bytes = core->sessions.bytes,
         .cursors = core->cursors.count,
         .cursors_overtaken = core->cursors_overtaken,
+        .lives = core->lives.lives.count,
+        .leases = core->lives.leases.count,
+        .expired = core->expired,
         .requests = core->requests,
         .mutations = core->mutations,
         .records_published = core->records_published,

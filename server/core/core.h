@@ -48,6 +48,8 @@ struct core_limits {
     uint32_t peers_max;
     uint32_t sessions_max;
     uint32_t cursors_max;
+    uint32_t lives_max;
+    uint32_t leases_max;
     uint64_t session_idle_ms;
     /* When the overlay is frozen and written to the state. */
     uint32_t checkpoint_keys;    /* default 65536 */
@@ -83,11 +85,20 @@ int core_restore_cursor(struct core *core, struct bytes name, struct bytes row);
  * unknown). */
 int core_restore_session(struct core *core, uint64_t session, struct bytes row);
 
+/* The rows of lives, in the order of their names. ERR_OK, ERR_NO_MEMORY, ERR_CORRUPT (it is then not
+ * known). */
+int core_restore_life(struct core *core, struct bytes name, struct bytes row);
+/* After them: what ends by itself counts on. boot: this run of the machine, as journal_boot_id names
+ * it; now_ms: its boot clock, as core_batch_begin gets it. */
+void core_life_start(struct core *core, const uint8_t boot[BOOT_ID_SIZE], uint64_t now_ms);
+
 /* ---- a batch ---- */
 
-/* time_us: wall clock for the records (the core keeps it from falling); now_ms: a clock that never
- * steps. */
+/* time_us: wall clock for the records (the core keeps it from falling); now_ms: the boot clock, which
+ * never steps. */
 void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms);
+/* The boot clock has moved on: before a request, so that nothing ends early that it asks for. */
+void core_at(struct core *core, uint64_t now_ms);
 /* Applies one request message; never fails for what the message holds. peer:
  * the routing id, up to 255 bytes. ERR_OK or ERR_NO_MEMORY (then: abort; also
  * what a batch gets that goes on after core_batch_full). */
@@ -158,6 +169,25 @@ void core_compact_is_held(struct core *core, uint64_t from);
 /* Whether rows of cursors that were there before are all that the batch has to make durable. */
 bool core_batch_only_moves_cursors(const struct core *core);
 
+/* ---- lives ---- */
+
+/* Within a batch, before its requests: records for keys whose end has come, a bounded number. ERR_OK,
+ * ERR_NO_MEMORY (abort; they are made another time). */
+int core_expire(struct core *core);
+/* Milliseconds until there is something for it to do, 0: now; UINT32_MAX: nothing is in sight. */
+uint32_t core_life_wait_ms(const struct core *core, uint64_t now_ms);
+/* Rows of the lives and leases that this batch has changed, one each, and of their clock now and
+ * then. An empty row: delete it. */
+int core_life_rows(struct core *core,
+                   int (*put)(void *context, struct bytes name, struct bytes row), void *context);
+/* About how many bytes that puts. */
+uint64_t core_life_row_bytes(const struct core *core);
+/* Milliseconds until the clock's row is wanted, with a batch of its own if there is no other; 0: now;
+ * UINT32_MAX: there is nothing that has an end. */
+uint32_t core_life_clock_wait_ms(const struct core *core, uint64_t now_ms);
+/* It is wanted with the next batch (clean stop). */
+void core_life_clock_ask(struct core *core);
+
 /* ---- checkpoint and compaction ---- */
 
 /* Rows to write with this batch, at most rows_max: calls put for each. Progress counts at
@@ -186,6 +216,7 @@ struct core_figures {
     uint64_t streams, peers, overlay_keys, overlay_bytes;
     uint64_t sessions, session_replies, session_bytes;
     uint64_t cursors, cursors_overtaken;
+    uint64_t lives, leases, expired;
     uint64_t requests, mutations, records_published, stream_messages, bookmarks;
 };
 void core_figures(const struct core *core, struct core_figures *ret_figures);

@@ -17,12 +17,14 @@
  *   write_set.c    what one request has changed so far, above the state
  *   write_set_scan.c the live keys with a prefix, as the request sees them
  *   prefix_scan.c  the same without what the request has changed
+ *   lives.c        lease_open, lease_renew, lease_close; what ends by itself
+ *   life_rows.c    the rows of lives, with a batch and at start
  *   read.c         get, get_many
  *   streams.c      stream_open, stream_renew, stream_close
  *   publish.c      records to streams
  *   bookmark.c     the tick
  *   overlay, key_order, key_gaps, undo, checkpoint, stream_table, pattern_index, lease, table, key_hash,
- *   session, session_outcome, session_row, cursor_table, turns: the parts
+ *   session, session_outcome, session_row, cursor_table, turns, life, life_clock: the parts
  *
  * Threads: none of its own; a core belongs to one thread at a time.
  */
@@ -39,6 +41,8 @@
 #include "server/core/cursor_table.h"
 #include "server/core/key_gaps.h"
 #include "server/core/lease.h"
+#include "server/core/life.h"
+#include "server/core/life_clock.h"
 #include "server/core/overlay.h"
 #include "server/core/session.h"
 #include "server/core/stream_table.h"
@@ -78,6 +82,7 @@ struct batch {
     uint64_t compact_target;
     size_t requests;
     uint64_t mutations;
+    uint64_t expired;           /* of its records: those that no request made */
     struct wire_buffer records; /* one after another */
     size_t *record_ends;
     size_t record_count;
@@ -178,6 +183,8 @@ struct core {
     struct session_table sessions;
     struct wire_buffer session_row;
     struct cursor_table cursors;
+    struct life_table lives;
+    struct life_clock life_clock;
     struct wire_buffer cursor_rows;
     struct turns turns;
     struct publisher publisher;
@@ -186,7 +193,7 @@ struct core {
     void (*on_status)(void *context, struct wire_buffer *map);
     void *status_context;
     uint64_t requests, mutations, records_published, stream_messages, bookmarks_sent;
-    uint64_t cursors_overtaken;
+    uint64_t cursors_overtaken, expired;
 };
 
 /* ---- batch.c ---- */
@@ -265,7 +272,7 @@ int core_add_integer(struct request *q, const char *what, const struct bytes *va
 request_op_apply apply_put, apply_delete, apply_incr, apply_txn, apply_get, apply_get_many,
     apply_stream_open, apply_stream_renew, apply_stream_close, apply_session_open,
     apply_session_close, apply_cursor_open, apply_cursor_move, apply_cursor_delete,
-    apply_cursor_list, apply_turn;
+    apply_cursor_list, apply_lease_open, apply_lease_renew, apply_lease_close, apply_turn;
 
 /* ---- take_turns.c ---- */
 
@@ -286,6 +293,26 @@ static inline bool exactly_once_applies(const struct request *q)
 int exactly_once_apply(struct core *core, struct request *q, bool abort_it, uint16_t *ret_status);
 /* At start: what a record tells about the session that it was made in. */
 int exactly_once_restore(struct core *core, const struct record_header *h, const uint8_t *record);
+
+/* ---- lives.c, life_rows.c ---- */
+
+static inline uint64_t core_life_at(const struct core *core, uint64_t now_ms)
+{
+    return life_clock_at(&core->life_clock, now_ms);
+}
+static inline uint64_t core_life_now(const struct core *core)
+{
+    return core_life_at(core, core->now_ms);
+}
+/* Whether a key can get this life, besides others that the same request gives. ERR_OK, ERR_INVALID,
+ * ERR_LIMIT, ERR_LEASE_ENDED. */
+int life_check_effect(const struct core *core, struct request *q, const struct life_effect *effect,
+                      size_t others);
+/* After core_store at seq: what that does to the key's life. modified_before: of the key. ERR_OK,
+ * ERR_NO_MEMORY (the batch must be aborted). */
+int life_follow(struct core *core, struct bytes key, uint64_t hash, uint64_t modified_before,
+                uint64_t seq, const struct life_effect *effect);
+void life_clock_batch_end(struct life_clock *c, bool is_durable);
 
 /* ---- cursor_hold.c ---- */
 

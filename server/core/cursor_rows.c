@@ -46,7 +46,8 @@ uint64_t core_cursor_row_bytes(const struct core *core)
 bool core_batch_only_moves_cursors(const struct core *core)
 {
     return core->cursors.touched > 0 && !core->cursors.has_grown && core->batch.record_count == 0 &&
-           core->sessions.touched_rows == 0;
+           core->sessions.touched_rows == 0 && core->lives.touched_count == 0 &&
+           core->lives.leases_touched_count == 0;
 }
 
 /* ERR_OK: bytes are a filter as filter_write writes it. */

@@ -38,6 +38,7 @@ struct edit {
     uint64_t seq;
     struct key_meta after;
     struct change change;
+    struct life_effect life;
 };
 
 static int edit_find(struct core *core, struct request *q, struct bytes key, struct edit *e)
@@ -47,6 +48,7 @@ static int edit_find(struct core *core, struct request *q, struct bytes key, str
         return err;
     e->hash = core_key_hash(core, key);
     e->change = (struct change){.key = key};
+    e->life = (struct life_effect){LIFE_EFFECT_END, 0};
     return core_lookup_for(core, q, key, e->hash, &e->before);
 }
 
@@ -74,7 +76,10 @@ static int edit_end(struct core *core, struct request *q, const struct edit *e, 
     err = core_record_end(core, &draft);
     if (err)
         return err;
-    return core_store(core, e->change.key, e->hash, &e->after, e->change.value);
+    err = core_store(core, e->change.key, e->hash, &e->after, e->change.value);
+    if (err)
+        return err;
+    return life_follow(core, e->change.key, e->hash, e->before.meta.modified, e->seq, &e->life);
 }
 
 /* ---- ops ---- */
@@ -131,6 +136,7 @@ int apply_incr(struct core *core, struct request *q)
                                number, &value.size);
     if (err)
         return err;
+    e.life.kind = LIFE_EFFECT_KEEP;
     size_t begin = edit_decide(core, q, &e, CHANGE_PUT, value);
     struct reply_incr reply = {.version = e.after.version, .value = value};
     reply_incr_write(&core->batch.replies, &reply);

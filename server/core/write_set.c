@@ -77,6 +77,7 @@ int write_set_begin(struct core *core, size_t expected)
     w->is_ordered = false;
     w->first_known = false;
     (void)key_order_free_some(&w->order, SIZE_MAX);
+    w->lives = 0;
     free_blocks(w, true);
     return table_reset(&w->table, expected);
 }
@@ -174,10 +175,22 @@ static void note_live(struct write_set *w, struct bytes key)
 int write_set_put(struct core *core, struct request *q, struct bytes key, struct bytes value,
                   struct key_state *ret_before)
 {
+    static const struct life_effect no_end = {LIFE_EFFECT_END, 0};
+    return write_set_put_living(core, q, key, value, &no_end, ret_before);
+}
+
+int write_set_put_living(struct core *core, struct request *q, struct bytes key, struct bytes value,
+                         const struct life_effect *life, struct key_state *ret_before)
+{
     struct write_set_key *k;
-    int err = touch(core, q, key, &k, ret_before);
+    int err = life_check_effect(core, q, life, core->writes.lives);
+    if (!err)
+        err = touch(core, q, key, &k, ret_before);
     if (err)
         return err;
+    if (life->kind != LIFE_EFFECT_KEEP)
+        k->life = *life;
+    core->writes.lives += life->kind == LIFE_EFFECT_TTL || life->kind == LIFE_EFFECT_LEASE;
     k->value = value;
     k->is_present = true;
     note_live(&core->writes, k->key);
@@ -193,6 +206,7 @@ int write_set_delete(struct core *core, struct request *q, struct bytes key,
         return err;
     k->value = (struct bytes){NULL, 0};
     k->is_present = false;
+    k->life = (struct life_effect){LIFE_EFFECT_END, 0};
     return ERR_OK;
 }
 
@@ -237,6 +251,8 @@ int write_set_commit(struct core *core, const struct request *q, size_t reply_at
         struct key_meta after =
             key_meta_after(&before, k->is_present ? CHANGE_PUT : CHANGE_DELETE, seq);
         err = core_store(core, k->key, k->hash, &after, k->value);
+        if (!err)
+            err = life_follow(core, k->key, k->hash, k->before.modified, seq, &k->life);
     }
     return err;
 }

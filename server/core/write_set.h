@@ -17,6 +17,7 @@
 
 #include "protocol/value.h"
 #include "server/core/key_order.h"
+#include "server/core/life.h"
 #include "server/core/overlay.h"
 #include "server/core/table.h"
 
@@ -32,6 +33,7 @@ struct write_set_key {
     bool is_present;
     struct key_meta before;
     struct bytes value; /* if present */
+    struct life_effect life;
 };
 
 struct write_set_block;
@@ -42,6 +44,7 @@ struct write_set {
     size_t count;
     size_t capacity;
     struct table table;
+    size_t lives;                   /* writes that gave a key an end */
     struct write_set_block *blocks; /* of the kept bytes and of the keys, the newest first */
     bool is_ordered;                /* from the first scan on */
     struct key_order order;
@@ -80,6 +83,10 @@ int write_set_get(struct core *core, struct request *q, struct bytes key, uint64
  * value. ERR_LIMIT: more than LIMIT_TXN_OPS keys; ERR_NO_MEMORY; errors of core_lookup_for. */
 int write_set_put(struct core *core, struct request *q, struct bytes key, struct bytes value,
                   struct key_state *ret_before);
+/* The same, with what it does to the key's life; of a plain put that is LIFE_EFFECT_END. Errors of
+ * life_check_effect, too. */
+int write_set_put_living(struct core *core, struct request *q, struct bytes key, struct bytes value,
+                         const struct life_effect *life, struct key_state *ret_before);
 int write_set_delete(struct core *core, struct request *q, struct bytes key,
                      struct key_state *ret_before);
 /* The live keys with this prefix (valid as one, or empty), in bytewise order. The entry is valid until

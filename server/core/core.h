@@ -90,7 +90,7 @@ int core_restore_session(struct core *core, uint64_t session, struct bytes row);
 int core_restore_life(struct core *core, struct bytes name, struct bytes row);
 /* After them: what ends by itself counts on. boot: this run of the machine, as journal_boot_id names
  * it; now_ms: its boot clock, as core_batch_begin gets it. */
-void core_life_start(struct core *core, const uint8_t boot[BOOT_ID_SIZE], uint64_t now_ms);
+void core_life_start(struct core *core, const char boot[BOOT_ID_SIZE], uint64_t now_ms);
 
 /* ---- a batch ---- */
 

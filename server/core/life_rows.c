@@ -15,6 +15,8 @@
 
 #include <assert.h>
 
+static_assert((int)LIFE_BOOT_SIZE == (int)BOOT_ID_SIZE, "the boot's name as the journal has it");
+
 enum { OF_CLOCK = 1, OF_LEASE = 2, OF_KEY = 3 };
 enum {
     NAME_SIZE_MAX = 1 + LIMIT_KEY_SIZE,
@@ -196,12 +198,12 @@ int core_restore_life(struct core *core, struct bytes name, struct bytes row)
     }
 }
 
-void core_life_start(struct core *core, const uint8_t boot[LIFE_BOOT_SIZE], uint64_t now_ms)
+void core_life_start(struct core *core, const char boot[BOOT_ID_SIZE], uint64_t now_ms)
 {
     struct life_table *t = &core->lives;
     assert(!core->batch.is_open);
     if (now_ms > core->now_ms)
         core->now_ms = now_ms;
-    life_clock_start(&core->life_clock, boot, core->now_ms);
+    life_clock_start(&core->life_clock, (const uint8_t *)boot, core->now_ms);
     life_renew_all(t, core_life_now(core));
 }

@@ -16,9 +16,9 @@ uint64_t clock_wall_us(void)
     return read_us(CLOCK_REALTIME);
 }
 
-uint64_t clock_monotonic_us(void)
+uint64_t clock_boot_us(void)
 {
-    return read_us(CLOCK_MONOTONIC);
+    return read_us(CLOCK_BOOTTIME);
 }
 
 void clock_pause_ms(unsigned ms)

@@ -1,7 +1,7 @@
 /*
  * commit.c - the journal's side of a turn (turn.h): one transaction with the
- * batch's records, a slice of the checkpoint under way, rows of sessions and
- * cursors, and a step of compaction.
+ * batch's records, a slice of the checkpoint under way, rows of sessions,
+ * cursors and lives, and a step of compaction.
  *
  * A slice is large enough that a frozen overlay has been written before the
  * active one is full: two rows for each change of the batch, and the share of
@@ -122,6 +122,18 @@ static int write_cursors(struct turn *t, struct failure *failure)
     return core_cursor_rows(t->core, put_cursor, &context);
 }
 
+static int put_life(void *context, struct bytes name, struct bytes row)
+{
+    struct slice *s = context;
+    return journal_batch_put_life(s->turn->journal, name, row, s->failure);
+}
+
+static int write_lives(struct turn *t, struct failure *failure)
+{
+    struct slice context = {t, failure};
+    return core_life_rows(t->core, put_life, &context);
+}
+
 static int write_slice(struct turn *t, uint32_t rows, struct failure *failure)
 {
     struct slice context = {t, failure};
@@ -235,7 +247,7 @@ static void note_committed(struct turn *t, uint64_t started_us, size_t records)
     t->applied = status.applied;
     t->failing = false;
     t->figures.commits++;
-    uint64_t took_us = clock_monotonic_us() - started_us;
+    uint64_t took_us = clock_boot_us() - started_us;
     histogram_add(&t->figures.commit_us, took_us);
     if (records > 0) {
         histogram_add(&t->figures.batch_records, records);
@@ -273,14 +285,15 @@ static void note_failed(struct turn *t, int err, const struct failure *failure)
 
 int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *failure)
 {
-    uint64_t started_us = clock_monotonic_us();
+    uint64_t started_us = clock_boot_us();
     size_t records = core_batch_record_count(t->core);
     uint64_t one_row = (steps & COMMIT_SLICE) ? row_bytes(t) : 0;
     uint32_t rows = (steps & COMMIT_SLICE) ? slice_rows(t, alone, one_row) : 0;
     uint32_t sessions = sessions_max(t, steps, alone);
     uint64_t cursor_bytes = core_cursor_row_bytes(t->core);
     uint64_t bytes = core_batch_record_bytes(t->core) + rows * one_row +
-                     core_session_row_bytes(t->core, sessions) + cursor_bytes;
+                     core_session_row_bytes(t->core, sessions) + cursor_bytes +
+                     core_life_row_bytes(t->core);
     bool compacts =
         (steps & COMMIT_COMPACT) != 0 && (compact_due(t, alone) || (t->held && cursor_bytes > 0));
     bool more = t->compact_more;
@@ -293,6 +306,8 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
             err = write_sessions(t, sessions, failure);
         if (err == ERR_OK)
             err = write_cursors(t, failure);
+        if (err == ERR_OK)
+            err = write_lives(t, failure);
         if (err == ERR_OK)
             err = write_slice(t, rows, failure);
         if (err == ERR_OK && compacts)
@@ -325,7 +340,8 @@ static bool checkpoint_wanted(const struct turn *t, uint64_t now_us)
 static bool work_waits(const struct turn *t, uint64_t now_us)
 {
     return core_checkpoint_pending(t->core) > 0 || core_sessions_gone(t->core) > 0 ||
-           compact_due(t, true) || checkpoint_wanted(t, now_us);
+           compact_due(t, true) || checkpoint_wanted(t, now_us) ||
+           core_life_clock_wait_ms(t->core, now_us / 1000) == 0;
 }
 
 bool commit_background_due(struct turn *t, uint64_t now_us)
@@ -366,16 +382,18 @@ uint32_t commit_background_wait_ms(const struct turn *t, uint64_t now_us)
 {
     if (work_waits(t, now_us))
         return (t->no_space ? NO_SPACE_RETRY_US : BACKGROUND_QUIET_US) / 1000;
+    uint32_t clock_ms = core_life_clock_wait_ms(t->core, now_us / 1000);
+    uint32_t wait_ms = UINT32_MAX;
     if (t->mutated_us > t->compact_checked_us)
-        return COMPACT_QUIET_US / 1000;
-    if (records_age(t) || t->compact_blocked)
-        return COMPACT_IDLE_US / 1000;
-    return UINT32_MAX;
+        wait_ms = COMPACT_QUIET_US / 1000;
+    else if (records_age(t) || t->compact_blocked)
+        wait_ms = COMPACT_IDLE_US / 1000;
+    return clock_ms < wait_ms ? clock_ms : wait_ms;
 }
 
 static int commit_alone(struct turn *t, unsigned steps, struct failure *failure)
 {
-    t->now_us = clock_monotonic_us();
+    t->now_us = clock_boot_us();
     core_batch_begin(t->core, clock_wall_us(), t->now_us / 1000);
     int err = commit_batch(t, steps, true, failure);
     if (err != ERR_OK)
@@ -396,5 +414,8 @@ int commit_checkpoint_all(struct turn *t, struct failure *failure)
     }
     while (err == ERR_OK && core_sessions_unwritten(t->core) > 0)
         err = commit_alone(t, COMMIT_SESSIONS, failure);
+    core_life_clock_ask(t->core);
+    if (err == ERR_OK && core_life_clock_wait_ms(t->core, t->now_us / 1000) == 0)
+        err = commit_alone(t, 0, failure);
     return err;
 }

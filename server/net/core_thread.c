@@ -68,6 +68,9 @@ static int sleep_ms(const struct core_loop *loop, uint64_t now_us)
     uint32_t background_ms = commit_background_wait_ms(&loop->server->turn, now_us);
     if (background_ms < wait_ms)
         wait_ms = background_ms;
+    uint32_t expire_ms = turn_expire_wait_ms(&loop->server->turn, now_us);
+    if (expire_ms < wait_ms)
+        wait_ms = expire_ms;
     return wait_ms > INT_MAX ? INT_MAX : (int)wait_ms;
 }
 
@@ -86,7 +89,7 @@ static bool wait_for_something(struct core_loop *loop, bool busy, uint64_t now_u
         loop->wait[2].revents = POLLIN;
     }
     if (!busy && loop->wait[2].revents == 0)
-        loop->looked_us = clock_monotonic_us(); /* that was as good as a look */
+        loop->looked_us = clock_boot_us(); /* that was as good as a look */
     if (loop->wait[0].revents == 0)
         return false;
     int number = signals_take(s->signal_fd);
@@ -107,7 +110,7 @@ int core_thread_run(struct server *s, struct failure *failure)
     if (loop.wait[1].fd < 0 || loop.wait[2].fd < 0)
         return failure_set(failure, ERR_INTERNAL, "cannot wait for requests");
     for (;;) {
-        uint64_t now_us = clock_monotonic_us();
+        uint64_t now_us = clock_boot_us();
         bool worked = false;
         int err = turn_run(&s->turn, now_us, &worked, failure);
         if (err != ERR_OK)

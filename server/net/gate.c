@@ -111,7 +111,7 @@ static bool is_within_rate(struct gate_connection *c, size_t size)
     c->received += size;
     return c->received <= GATE_SUBSCRIBER_BYTES ||
            c->received - GATE_SUBSCRIBER_BYTES <=
-               (clock_monotonic_us() - c->since_us) / 1000000 * GATE_SUBSCRIBER_RATE;
+               (clock_boot_us() - c->since_us) / 1000000 * GATE_SUBSCRIBER_RATE;
 }
 
 /* True if ZeroMQ may have them. */
@@ -125,7 +125,7 @@ static bool let_through(struct gate_connection *c, const uint8_t *data, size_t s
         free(c->hello);
         c->hello = NULL;
         c->is_subscriber = verdict == ZMTP_SUBSCRIBER;
-        c->since_us = clock_monotonic_us();
+        c->since_us = clock_boot_us();
         if (verdict == ZMTP_REFUSED) {
             count(&gate.refused);
             return false;

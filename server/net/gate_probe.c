@@ -85,9 +85,9 @@ static int look(struct probe *p, short at_peer, short at_router)
 
 static int watch(struct probe *p)
 {
-    uint64_t end_us = clock_monotonic_us() + TIMEOUT_MS * 1000u;
+    uint64_t end_us = clock_boot_us() + TIMEOUT_MS * 1000u;
     int found = 0;
-    while (found == 0 && clock_monotonic_us() < end_us) {
+    while (found == 0 && clock_boot_us() < end_us) {
         zmq_pollitem_t items[2] = {{.socket = p->router, .events = ZMQ_POLLIN},
                                    {.fd = p->peer, .events = ZMQ_POLLIN}};
         if (zmq_poll(items, 2, TIMEOUT_MS) < 0 && errno != EINTR)

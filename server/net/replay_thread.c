@@ -124,7 +124,7 @@ int replay_thread_start(struct journal *journal, void *socket, uint64_t incarnat
     t->socket = socket;
     t->figures = figures;
     t->answer.incarnation = incarnation;
-    t->answer.now_us = clock_monotonic_us;
+    t->answer.now_us = clock_boot_us;
     wire_buffer_init(&t->out, LIMIT_RECORD_SIZE + BUFFER_START);
     t->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (t->stop_fd < 0) {

@@ -172,6 +172,31 @@ static int restore_cursors(struct server *s, struct journal_reader *reader, stru
     }
 }
 
+/* Likewise: its key lives on without an end. */
+static int restore_lives(struct server *s, struct journal_reader *reader, struct failure *failure)
+{
+    char boot[BOOT_ID_SIZE];
+    struct bytes name = {NULL, 0};
+    for (;;) {
+        struct failure reason = {0};
+        struct bytes row;
+        int err = journal_reader_life(reader, name, &name, &row, &reason);
+        if (err == ERR_NOT_FOUND)
+            break;
+        if (err == ERR_OK)
+            err = core_restore_life(s->core, name, row);
+        if (err == ERR_CORRUPT)
+            log_warn("a key's life, a lease or their clock is not known any more: %s",
+                     reason.text[0] ? reason.text : "its row is damaged");
+        else if (err != ERR_OK)
+            return failure_set(failure, err, "the lives in %s cannot be read: %s", s->config->data,
+                               reason.text[0] ? reason.text : error_text(err));
+    }
+    journal_boot_id(boot);
+    core_life_start(s->core, boot, clock_boot_us() / 1000);
+    return ERR_OK;
+}
+
 static int restore(struct server *s, const struct journal_status *status, struct failure *failure)
 {
     struct journal_reader *reader = NULL;
@@ -187,6 +212,8 @@ static int restore(struct server *s, const struct journal_status *status, struct
         err = restore_sessions(s, reader, failure);
     if (err == ERR_OK)
         err = restore_cursors(s, reader, failure);
+    if (err == ERR_OK)
+        err = restore_lives(s, reader, failure);
     if (err == ERR_OK && status->head == 0)
         goto out;
     if (err == ERR_OK)
@@ -310,7 +337,7 @@ int server_run(const struct config *config, int signal_fd, void (*ready)(const s
     s->config = config;
     s->signal_fd = signal_fd;
     s->incarnation = random_identity();
-    s->started_us = clock_monotonic_us();
+    s->started_us = clock_boot_us();
     int err = start(s, failure);
     if (err == ERR_OK) {
         ready(s);

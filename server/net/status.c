@@ -65,7 +65,7 @@ static void add_process(struct map_writer *m, const struct server *s)
     }
     add_text(m, "server", "vigild " VIGIL_VERSION_TEXT);
     add_integer(m, "pid", (uint64_t)getpid());
-    add_integer(m, "uptime_s", (clock_monotonic_us() - s->started_us) / 1000000);
+    add_integer(m, "uptime_s", (clock_boot_us() - s->started_us) / 1000000);
     add_text(m, "endpoints", endpoints);
     add_text(m, "data", s->config->data);
     add_text(m, "durability", s->config->durability == JOURNAL_PROCESS ? "process" : "power");
@@ -97,6 +97,9 @@ static void add_core(struct map_writer *m, const struct server *s)
     add_integer(m, "session_bytes", figures.session_bytes);
     add_integer(m, "cursors", figures.cursors);
     add_integer(m, "cursors_overtaken", figures.cursors_overtaken);
+    add_integer(m, "lives", figures.lives);
+    add_integer(m, "leases", figures.leases);
+    add_integer(m, "expired", figures.expired);
     add_integer(m, "overlay_keys", figures.overlay_keys);
     add_integer(m, "overlay_bytes", figures.overlay_bytes);
     add_integer(m, "checkpoint_pending", core_checkpoint_pending(s->core));

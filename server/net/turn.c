@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { SWALLOW_PARTS = 4096 /* surplus frames taken in one turn */ };
+enum {
+    SWALLOW_PARTS = 4096,    /* surplus frames taken in one turn */
+    EXPIRE_TICK_US = 50000,  /* keys that end close to one another share a commit */
+    EXPIRE_RETRY_US = 500000 /* after one that failed */
+};
 
 int turn_init(struct turn *t)
 {
@@ -80,6 +84,7 @@ static void end_view(struct turn *t)
 
 static int apply(struct turn *t, struct routed *m)
 {
+    core_at(t->core, clock_boot_us() / 1000);
     return core_request(t->core, routed_peer(m), routed_body(m));
 }
 
@@ -136,7 +141,7 @@ static int gather(struct turn *t)
 /* Sleeps until a request may have come, at most until deadline. False: it is over. */
 static bool wait_for_company(struct turn *t, uint64_t deadline_us)
 {
-    uint64_t now_us = clock_monotonic_us();
+    uint64_t now_us = clock_boot_us();
     if (now_us >= deadline_us)
         return false;
     if (socket_readable(t->requests))
@@ -156,12 +161,39 @@ static int gather_company(struct turn *t)
     if (wait_us == 0)
         return ERR_OK;
     int err = ERR_OK;
-    uint64_t deadline_us = clock_monotonic_us() + wait_us;
+    uint64_t deadline_us = clock_boot_us() + wait_us;
     while (err == ERR_OK && !t->swallowing && !core_batch_full(t->core) &&
            t->batch_count < LIMIT_BATCH_REQUESTS && wait_for_company(t, deadline_us))
         err = gather(t);
     patience_learn(&t->patience, before, core_batch_record_count(t->core));
     return err;
+}
+
+/* ---- what ends by itself ---- */
+
+uint32_t turn_expire_wait_ms(const struct turn *t, uint64_t now_us)
+{
+    uint32_t wait_ms = t->expire_more ? 0 : core_life_wait_ms(t->core, now_us / 1000);
+    uint64_t pause_ms = now_us < t->expire_us ? (t->expire_us - now_us + 999) / 1000 : 0;
+    return wait_ms > pause_ms ? wait_ms : (uint32_t)pause_ms;
+}
+
+/* *ret_tried: there is something in the batch that was due. */
+static int expire_if_due(struct turn *t, bool *ret_tried)
+{
+    *ret_tried = turn_expire_wait_ms(t, t->now_us) == 0;
+    if (!*ret_tried)
+        return ERR_OK;
+    int err = core_expire(t->core);
+    t->expire_more = core_life_wait_ms(t->core, t->now_us / 1000) == 0;
+    t->expire_us = t->expire_more ? 0 : t->now_us + EXPIRE_TICK_US;
+    return err;
+}
+
+static void expire_again(struct turn *t)
+{
+    t->expire_more = false;
+    t->expire_us = t->now_us + EXPIRE_RETRY_US;
 }
 
 /* ---- publishing and answering ---- */
@@ -236,7 +268,10 @@ int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *
     }
     uint64_t refused = t->figures.malformed;
     core_batch_begin(t->core, clock_wall_us(), now_us / 1000);
-    int err = gather(t);
+    bool expires;
+    int err = expire_if_due(t, &expires);
+    if (err == ERR_OK)
+        err = gather(t);
     if (err == ERR_OK)
         err = gather_company(t);
     end_view(t);
@@ -252,7 +287,9 @@ int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *
     } else {
         fail(t, err, &reason);
     }
-    *ret_worked = t->batch_count > 0 || t->figures.malformed != refused;
+    if (expires && err != ERR_OK)
+        expire_again(t);
+    *ret_worked = t->expire_more || t->batch_count > 0 || t->figures.malformed != refused;
     close_batch(t);
     if (t->journal_lost)
         return failure_set(failure, ERR_IO, "%s", t->lost.text);

@@ -10,7 +10,9 @@
  *    transaction.
  * 3. Where the disk is full, mutations are refused and everything else is
  *    answered; compaction goes on with what the journal keeps in reserve.
- * 4. Checkpoints and compaction go in steps that grow with the batch they ride
+ * 4. Keys whose end has come go with the batch, at most a tick later; where that
+ *    cannot be committed, they are tried again.
+ * 5. Checkpoints and compaction go in steps that grow with the batch they ride
  *    on, or in small ones of their own while nothing else is to be done.
  *
  * Core thread only.
@@ -66,7 +68,9 @@ struct turn {
     uint64_t background_us;      /* when background work was last done on its own */
     uint64_t mutated_us;         /* when records were last committed */
     bool published;              /* since the caller cleared it: bookmarks will be due */
-    uint64_t now_us;             /* monotonic, of this turn */
+    uint64_t expire_us;          /* when keys may end again, not before */
+    bool expire_more;            /* the last step left some whose end has come */
+    uint64_t now_us;             /* boot clock, of this turn */
     struct turn_figures figures;
 };
 
@@ -77,6 +81,9 @@ void turn_free(struct turn *t);
 /* Does what waits, at most a batch. *ret_worked: there was something. An error
  * means that the journal can no longer be used: the caller ends the server. */
 int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *failure);
+
+/* Milliseconds until keys end that nobody's request makes it do; UINT32_MAX: none are in sight. */
+uint32_t turn_expire_wait_ms(const struct turn *t, uint64_t now_us);
 
 /* The state's rows, for struct core_source; context is the turn. */
 int turn_state_get(void *context, struct bytes key, struct state_row *ret_row);

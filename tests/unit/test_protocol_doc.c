@@ -294,6 +294,32 @@ BLOCK(cursor_list_request, request_cursor_list, begin_request(b, OP_CURSOR_LIST,
 BLOCK(cursor_list_reply, reply_cursor_list, begin_reply_at(b, OP_CURSOR_LIST, 19, 45),
       .time_us = TIME_US + 9, .count = 1, .rows = cursor_rows())
 
+#define LEASE UINT64_C(0x40c3a97e11d205b8)
+static struct bytes leases(void)
+{
+    wire_write_u16(rest_begin(), 2);
+    wire_write_u64(&rest, LEASE);
+    wire_write_u64(&rest, 7);
+    return rest_end();
+}
+static struct bytes leases_known(void)
+{
+    wire_write_u16(rest_begin(), 2);
+    wire_write_u8(&rest, 1);
+    wire_write_u8(&rest, 0);
+    return rest_end();
+}
+BLOCK(lease_open_request, request_lease_open, begin_request(b, OP_LEASE_OPEN, 0, 21),
+      .ttl_ms = 10000)
+BLOCK(lease_open_reply, reply_lease_open, begin_reply_at(b, OP_LEASE_OPEN, 21, 45), .lease = LEASE)
+BLOCK(lease_renew_request, request_lease_renew, begin_request(b, OP_LEASE_RENEW, 0, 22),
+      .leases = leases())
+BLOCK(lease_renew_reply, reply_lease_renew, begin_reply_at(b, OP_LEASE_RENEW, 22, 45),
+      .known = leases_known())
+BLOCK(lease_close_request, request_lease_close, begin_request(b, OP_LEASE_CLOSE, 0, 23),
+      .lease = LEASE)
+BLOCK(lease_close_reply, reply_lease_close, begin_reply_at(b, OP_LEASE_CLOSE, 23, 46), 0)
+
 BLOCK(turn_request, request_turn, begin_request(b, OP_TURN, 0, 20), .action = TURN_TAKE,
       .filter = filter_bytes())
 BLOCK(turn_reply, reply_turn, begin_reply_at(b, OP_TURN, 20, 45), .ahead = 2,
@@ -595,6 +621,12 @@ static const struct {
     {"cursor-delete-reply", cursor_delete_reply, decode_reply},
     {"cursor-list-request", cursor_list_request, decode_request},
     {"cursor-list-reply", cursor_list_reply, decode_reply},
+    {"lease-open-request", lease_open_request, decode_request},
+    {"lease-open-reply", lease_open_reply, decode_reply},
+    {"lease-renew-request", lease_renew_request, decode_request},
+    {"lease-renew-reply", lease_renew_reply, decode_reply},
+    {"lease-close-request", lease_close_request, decode_request},
+    {"lease-close-reply", lease_close_reply, decode_reply},
     {"turn-request", turn_request, decode_request},
     {"turn-reply", turn_reply, decode_reply},
     {"replay-request", replay_request, decode_request},

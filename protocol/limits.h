@@ -33,6 +33,10 @@
 /* Keys, deleted ones included, that one request looks at for its prefixes; a message's requests
  * together may four times as many. A checkpointed value counts as one more for every 16 KiB. */
 #define LIMIT_PREFIX_KEYS 65536
+/* Bytes of values that one request appends to; a message's requests together four times as many. */
+#define LIMIT_APPEND_BYTES (16u << 20)
+/* What a message's requests make grow beyond twice their own size, in records. */
+#define LIMIT_GROWN_BYTES (16u << 20)
 #define LIMIT_ERROR_TEXT 512 /* bytes */
 
 /* Sessions: exactly once. */

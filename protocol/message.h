@@ -330,6 +330,8 @@ enum compare_target {
     COMPARE_VALUE = 2,   /* value against the key's, bytewise; absent is unequal to anything */
     COMPARE_EXISTS = 3,  /* number 1 or 0 */
     COMPARE_VERSION = 4, /* number against the key's version (0 if absent) */
+    /* key is a prefix: none of the keys with it has changed after seq number. EQUAL only. */
+    COMPARE_PREFIX = 5
 };
 enum compare_relation {
     COMPARE_EQUAL = 1,
@@ -344,7 +346,22 @@ struct txn_compare { /* u8 target, u8 relation, u64 number, bytes16 key, bytes32
     struct bytes key;
     struct bytes value;
 };
-struct txn_op { /* u8 op (OP_PUT, OP_DELETE, OP_INCR, OP_GET), i64 by, bytes16 key, bytes32 value */
+/* Operations that there are within a transaction only. */
+enum txn_code {
+    TXN_APPEND = 64,      /* value to the end of an array, a string or binary; absent: of [] */
+    TXN_ADD = 65,         /* the same for an array, unless it is in it */
+    TXN_SET_DEFAULT = 66, /* put if absent */
+    TXN_POP = 67,         /* delete, and tell what it was */
+    TXN_POP_ANY = 68,     /* key is a prefix: the first of its keys */
+    TXN_CLEAR = 69,       /* key is a prefix, from here on: delete them all */
+    TXN_COUNT = 70,
+    TXN_LIST = 71, /* at most by of them, if that is not 0 */
+    TXN_PUSH = 72  /* a new key that begins with it and sorts behind those pushed before */
+};
+/* What PUSH adds to the prefix: the record's seq and the number of the operation in its list, in
+ * hexadecimal, as in 00000000000002af-0001. */
+enum { TXN_PUSH_SUFFIX = 21 };
+struct txn_op { /* u8 op (PUT, DELETE, INCR, GET, or a txn_code), i64 by, bytes16 key, bytes32 value */
     uint8_t op;
     int64_t by;
     struct bytes key;
@@ -352,9 +369,12 @@ struct txn_op { /* u8 op (OP_PUT, OP_DELETE, OP_INCR, OP_GET), i64 by, bytes16 k
 };
 struct txn_result { /* u8 op, u8 present, u64 seq, bytes32 value */
     uint8_t op;
-    uint8_t present;    /* put: the key was there before; delete: likewise; get: it is there */
-    uint64_t seq;       /* put, delete, incr: prev_seq; get: modified */
-    struct bytes value; /* incr: the new value; get: the value */
+    uint8_t present;    /* the key was there before; get: it is there; add: the element was in it;
+                           with a prefix: there was one */
+    uint64_t seq;       /* where the key changed last before; get, set_default: modified */
+    struct bytes value; /* incr: the new value; get, pop, set_default: the value; append, add: the
+                           new length; pop_any: [key, value]; clear, count: how many; list: an array
+                           of [key, modified, value]; push: the key */
 };
 void txn_compare_write(struct wire_buffer *b, const struct txn_compare *c);
 bool txn_compare_read(struct wire_reader *r, struct txn_compare *ret);

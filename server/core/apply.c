@@ -243,6 +243,7 @@ int core_apply(struct core *core, struct request *q, uint16_t *ret_status)
     q->text[0] = '\0';
     q->error_seq = 0;
     q->looked_at = 0;
+    q->appended = 0;
     int err = dispatch(core, q);
     if (err == ERR_NO_MEMORY)
         return err;

@@ -54,9 +54,9 @@ static int reserve_message(struct batch *b)
 int batch_init(struct core *core)
 {
     struct batch *b = &core->batch;
-    /* A record takes less than twice the bytes of the request that it came in, and keeps at most
-     * the bytes of its reply. */
-    wire_buffer_init(&b->records, LIMIT_BATCH_BYTES + LIMIT_REPLY_SIZE +
+    /* A record takes less than twice the bytes of the request that it came in, or what record_room
+     * says, and keeps at most the bytes of its reply. */
+    wire_buffer_init(&b->records, LIMIT_BATCH_BYTES + LIMIT_REPLY_SIZE + LIMIT_GROWN_BYTES +
                                       2 * (size_t)core->limits.message_size_max + (1 << 20));
     wire_buffer_init(&b->replies, 2 * LIMIT_BATCH_BYTES + LIMIT_REPLY_SIZE);
     wire_buffer_init(&b->peers, (size_t)(LIMIT_BATCH_REQUESTS + 2) * PEER_SIZE_MAX);
@@ -245,6 +245,15 @@ static int apply_next(struct core *core, struct request *q, struct wire_reader *
     return core_apply(core, q, ret_status);
 }
 
+/* What the record of a request may take, if that is not bounded by the request's own size: those
+ * that follow it in its message, bytes_after of them, need room for theirs. */
+static size_t record_room(const struct batch *b, size_t bytes_after)
+{
+    size_t room = b->records.size_max - b->records.size - LIMIT_REPLY_SIZE - 2 * bytes_after;
+    size_t one = LIMIT_RECORD_SIZE - 2 * LIMIT_SESSION_RESULT;
+    return room < one ? room : one;
+}
+
 static int apply_all(struct core *core, struct bytes peer, struct bytes message,
                      const struct request_message_header *h)
 {
@@ -256,12 +265,14 @@ static int apply_all(struct core *core, struct bytes peer, struct bytes message,
     struct request q;
     q.peer = peer;
     q.all_looked_at = 0;
+    q.all_appended = 0;
     exactly_once_begin(core, &q, h);
     for (uint16_t i = 0; i < h->count; i++) {
         uint16_t status;
         /* The requests that follow need room for their replies, too. */
         q.budget = LIMIT_REPLY_SIZE - (b->replies.size - begin) -
                    (size_t)(h->count - i - 1) * REPLY_RESERVE;
+        q.record_room = record_room(b, wire_left(&r) - wire_load_u32(r.at));
         int err = apply_next(core, &q, &r, abort_rest, &status);
         if (err)
             return err;

@@ -73,6 +73,7 @@ static int make_parts(struct core *core)
     core->seed = random.seed;
     core->checkpoint.random = random.sorting;
     undo_init(&core->undo);
+    wire_buffer_init(&core->made, LIMIT_REPLY_SIZE + LIMIT_VALUE_SIZE_MAX + 1024);
     wire_buffer_init(&core->status, STATUS_SIZE_MAX);
     core->sessions.seed = core->seed;
     core->turns.seed = core->seed;
@@ -122,6 +123,7 @@ void core_free(struct core *core)
     key_gaps_free(&core->gaps);
     batch_free(&core->batch);
     write_set_free(&core->writes);
+    wire_buffer_free(&core->made);
     wire_buffer_free(&core->status);
     while (stream_table_take_subscribed(&core->streams))
         continue;

@@ -12,7 +12,7 @@
  *   cursor_rows.c  the cursors' rows, with a batch and at start
  *   cursor_hold.c  what compaction leaves for them
  *   mutate.c       put, delete, incr
- *   transaction.c  txn
+ *   transaction.c  txn; txn_ops.c, txn_prefix_ops.c: its operations
  *   take_turns.c   turn, and whose turn a transaction may disturb
  *   write_set.c    what one request has changed so far, above the state
  *   write_set_scan.c the live keys with a prefix, as the request sees them
@@ -110,6 +110,9 @@ struct request {
     size_t budget;           /* bytes that its whole reply may take */
     uint32_t looked_at;      /* keys, for its prefixes: see LIMIT_PREFIX_KEYS */
     uint32_t all_looked_at;  /* for the whole message */
+    uint64_t appended;       /* bytes of values: see LIMIT_APPEND_BYTES */
+    uint64_t all_appended;   /* likewise */
+    size_t record_room;      /* bytes that its record may take */
     uint64_t error_seq;      /* of a CONFLICT */
     char text[LIMIT_ERROR_TEXT + 1];
 };
@@ -177,6 +180,7 @@ struct core {
     struct undo_log undo;
     struct batch batch;
     struct write_set writes;
+    struct wire_buffer made; /* the value that an operation of a transaction has made */
     struct wire_buffer status;
     struct stream_table streams;
     struct lease_table leases;

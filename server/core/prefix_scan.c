@@ -1,6 +1,8 @@
 /* prefix_scan.c - see prefix_scan.h. */
 #include "server/core/prefix_scan.h"
 
+#include "protocol/key.h"
+
 enum {
     DEAD_WORTH_KNOWING = 16, /* keys: fewer are as soon walked over */
     CHARGED_BYTES = 16 << 10 /* of a checkpointed value, whose checksum is read, too */
@@ -10,6 +12,15 @@ bool key_has_prefix(struct bytes key, struct bytes prefix)
 {
     return key.size >= prefix.size &&
            (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0);
+}
+
+int prefix_check(struct request *q, struct bytes prefix)
+{
+    if (prefix_valid(prefix))
+        return ERR_OK;
+    return request_fail(q, ERR_BAD_KEY,
+                        "the prefix of %zu bytes is not one: at most %d of UTF-8, without NUL",
+                        prefix.size, LIMIT_KEY_SIZE);
 }
 
 int prefix_charge(struct request *q, uint32_t keys)
@@ -205,4 +216,62 @@ int prefix_scan_next(struct prefix_scan *s, struct live_key *ret_key)
     key_bound_set_behind(&behind, s->prefix);
     dead_end(s, key_bound_bytes(&behind));
     return ERR_NOT_FOUND;
+}
+
+/* ---- whether something has changed ---- */
+
+static int overlay_unchanged(struct request *q, struct overlay *o, struct bytes prefix,
+                             uint64_t seq, bool *ret_unchanged)
+{
+    const struct key_order *order;
+    int err = overlay_order(o, &order);
+    if (err)
+        return err;
+    const struct key_order_node *n = within(key_order_seek(order, prefix), prefix);
+    for (; n && !err && *ret_unchanged; n = within(n->next[0], prefix)) {
+        *ret_unchanged = ((const struct overlay_entry *)n->item)->meta.modified <= seq;
+        err = prefix_charge(q, 1);
+    }
+    return err;
+}
+
+static int state_unchanged(struct core *core, struct request *q, struct bytes prefix, uint64_t seq,
+                           bool *ret_unchanged)
+{
+    struct prefix_scan s = {.core = core, .q = q, .prefix = prefix};
+    int err = core->source.state_seek(core->source.context, prefix);
+    if (err)
+        return source_failure(&s, err);
+    for (err = state_step(&s); !err && s.state_waits && *ret_unchanged;) {
+        *ret_unchanged = s.state_row.modified <= seq;
+        err = prefix_charge(q, 1 + (uint32_t)(s.state_row.value.size / CHARGED_BYTES));
+        if (!err)
+            err = state_step(&s);
+    }
+    return err;
+}
+
+int prefix_unchanged_since(struct core *core, struct request *q, struct bytes prefix, uint64_t seq,
+                           bool *ret_unchanged)
+{
+    struct overlay *frozen = core->checkpoint.frozen;
+    bool unchanged = true;
+    int err = ERR_OK;
+    if (seq >= core->batch.last_seq) {
+        *ret_unchanged = true;
+        return ERR_OK;
+    }
+    err = overlay_unchanged(q, core->active, prefix, seq, &unchanged);
+    if (!err && unchanged && frozen && seq < core->checkpoint.seq)
+        err = overlay_unchanged(q, frozen, prefix, seq, &unchanged);
+    /* Rows up to where the core was restored may come from a checkpoint that a stop cut short. */
+    if (!err && unchanged && (seq < core->applied || seq < core->restored)) {
+        /* The rows of deletions before oldest may be gone. */
+        unchanged = seq + 1 >= core->oldest;
+        if (unchanged)
+            err = state_unchanged(core, q, prefix, seq, &unchanged);
+    }
+    if (!err)
+        *ret_unchanged = unchanged;
+    return err;
 }

@@ -45,6 +45,13 @@ int prefix_scan_begin(struct core *core, struct request *q, struct bytes prefix,
 int prefix_scan_next(struct prefix_scan *s, struct live_key *ret_key);
 /* Counts one key, or more, against what the request may look at. ERR_OK, ERR_LIMIT. */
 int prefix_charge(struct request *q, uint32_t keys);
+/* ERR_OK, ERR_BAD_KEY. */
+int prefix_check(struct request *q, struct bytes prefix);
+/* *ret_unchanged: no key with the prefix was put or deleted after seq. False also where that cannot
+ * be known, because deletions since then may have been compacted. Looks at the state only where seq
+ * is older than what is in it. Errors as of a scan. */
+int prefix_unchanged_since(struct core *core, struct request *q, struct bytes prefix, uint64_t seq,
+                           bool *ret_unchanged);
 bool key_has_prefix(struct bytes key, struct bytes prefix);
 
 #endif

@@ -5,7 +5,10 @@
  * The operations work on a copy (write_set.h), which becomes a record when all of
  * them have gone well and the reply is known to fit.
  */
-#include "server/core/core_state.h"
+#include "server/core/prefix_scan.h"
+#include "server/core/txn_ops.h"
+
+enum { MADE_KEEP_BYTES = 1 << 20 };
 
 /* The three lists, each at its count. */
 struct txn_program {
@@ -18,12 +21,16 @@ struct txn_program {
 
 static int check_compare(struct request *q, const struct txn_compare *c)
 {
-    if (c->target < COMPARE_SEQ || c->target > COMPARE_VERSION)
+    if (c->target < COMPARE_SEQ || c->target > COMPARE_PREFIX)
         return request_fail(q, ERR_INVALID, "unknown target %u", c->target);
     if (c->relation < COMPARE_EQUAL || c->relation > COMPARE_GREATER)
         return request_fail(q, ERR_INVALID, "unknown relation %u", c->relation);
     if (c->target == COMPARE_VALUE && c->relation > COMPARE_NOT_EQUAL)
         return request_fail(q, ERR_INVALID, "values are compared for being equal or not only");
+    if (c->target == COMPARE_PREFIX && c->relation != COMPARE_EQUAL)
+        return request_fail(q, ERR_INVALID, "a prefix is compared with equal only: not changed");
+    if (c->target == COMPARE_PREFIX)
+        return prefix_check(q, c->key);
     return request_check_key(q, "the key", c->key);
 }
 
@@ -44,16 +51,6 @@ static int check_compares(struct request *q, struct wire_reader *r)
     return r->failed ? ERR_MALFORMED : ERR_OK;
 }
 
-static int check_op(const struct core *core, struct request *q, const struct txn_op *op)
-{
-    if (op->op != OP_PUT && op->op != OP_DELETE && op->op != OP_INCR && op->op != OP_GET)
-        return request_fail(q, ERR_UNKNOWN_OP, "operation %u is not one of a transaction", op->op);
-    int err = request_check_key(q, "the key", op->key);
-    if (!err && op->op == OP_PUT)
-        err = request_check_value(core, q, "the value", op->value);
-    return err;
-}
-
 static int check_ops(const struct core *core, struct request *q, struct wire_reader *r,
                      const char *part)
 {
@@ -65,7 +62,7 @@ static int check_ops(const struct core *core, struct request *q, struct wire_rea
         struct txn_op op;
         if (!txn_op_read(r, &op))
             return ERR_MALFORMED;
-        int err = check_op(core, q, &op);
+        int err = txn_op_check(core, q, &op);
         if (err)
             return request_fail_at(q, err, part, i);
     }
@@ -131,95 +128,23 @@ static int all_hold(struct core *core, struct request *q, struct wire_reader r, 
     for (unsigned i = 0; i < count && all; i++) {
         struct txn_compare c;
         struct key_state state;
+        int err;
         (void)txn_compare_read(&r, &c);
-        int err = core_lookup_for(core, q, c.key, core_key_hash(core, c.key), &state);
+        if (c.target == COMPARE_PREFIX) {
+            err = prefix_unchanged_since(core, q, c.key, c.number, &all);
+        } else {
+            err = core_lookup_for(core, q, c.key, core_key_hash(core, c.key), &state);
+            if (!err)
+                all = compare_holds(&c, &state);
+        }
         if (err)
-            return err;
-        all = compare_holds(&c, &state);
+            return request_fail_at(q, err, "compare", i);
     }
     *ret_all = all;
     return ERR_OK;
 }
 
-/* ---- operations, on the copy ---- */
-
-static int run_get(struct core *core, struct request *q, const struct txn_op *op, uint64_t own_seq,
-                   struct txn_result *result, bool *own_seq_shown)
-{
-    struct key_state state;
-    bool own;
-    int err = write_set_get(core, q, op->key, own_seq, &state, &own);
-    if (err)
-        return err;
-    *own_seq_shown |= own;
-    result->present = state.present;
-    result->seq = state.meta.modified;
-    if (state.present)
-        result->value = state.value;
-    return ERR_OK;
-}
-
-static void set_before(struct txn_result *result, const struct key_state *before)
-{
-    result->present = before->present;
-    result->seq = before->meta.modified;
-}
-
-static int run_put(struct core *core, struct request *q, const struct txn_op *op,
-                   struct txn_result *result)
-{
-    struct key_state before;
-    int err = write_set_put(core, q, op->key, op->value, &before);
-    if (!err)
-        set_before(result, &before);
-    return err;
-}
-
-static int run_delete(struct core *core, struct request *q, const struct txn_op *op,
-                      struct txn_result *result)
-{
-    struct key_state before;
-    int err = write_set_delete(core, q, op->key, &before);
-    if (!err)
-        set_before(result, &before);
-    return err;
-}
-
-static int run_incr(struct core *core, struct request *q, const struct txn_op *op,
-                    struct txn_result *result)
-{
-    struct key_state before;
-    uint8_t number[VALUE_INTEGER_SIZE_MAX];
-    struct bytes sum = {number, 0};
-    int err = write_set_get(core, q, op->key, 0, &before, NULL);
-    if (!err)
-        err = core_add_integer(q, "the value", before.present ? &before.value : NULL, op->by,
-                               number, &sum.size);
-    if (!err)
-        err = write_set_keep(core, sum, &sum);
-    if (!err)
-        err = write_set_put(core, q, op->key, sum, &before);
-    if (err)
-        return err;
-    set_before(result, &before);
-    result->value = sum;
-    return ERR_OK;
-}
-
-static int run_op(struct core *core, struct request *q, const struct txn_op *op, uint64_t own_seq,
-                  struct txn_result *result, bool *own_seq_shown)
-{
-    switch (op->op) {
-    case OP_GET:
-        return run_get(core, q, op, own_seq, result, own_seq_shown);
-    case OP_PUT:
-        return run_put(core, q, op, result);
-    case OP_DELETE:
-        return run_delete(core, q, op, result);
-    default:
-        return run_incr(core, q, op, result);
-    }
-}
+/* ---- operations ---- */
 
 /* Runs the list and writes the results. What it wrote is then in core->writes. */
 static int run_ops(struct core *core, struct request *q, struct wire_reader r, const char *part,
@@ -233,16 +158,20 @@ static int run_ops(struct core *core, struct request *q, struct wire_reader r, c
     wire_write_u16(replies, count);
     *own_seq_shown = false;
     for (unsigned i = 0; i < count; i++) {
-        struct txn_op op;
-        (void)txn_op_read(&r, &op);
-        struct txn_result result = {.op = op.op};
-        err = run_op(core, q, &op, own_seq, &result, own_seq_shown);
+        struct txn_step step = {.number = i, .own_seq = own_seq};
+        (void)txn_op_read(&r, &step.op);
+        step.result.op = step.op.op;
+        err = txn_op_run(core, q, &step);
         if (err)
             return request_fail_at(q, err, part, i);
-        txn_result_write(replies, &result);
+        *own_seq_shown |= step.own_seq_shown;
+        txn_result_write(replies, &step.result);
         if (replies->failed || replies->size - begin > q->budget)
             break;
     }
+    /* A large result is rare. */
+    if (core->made.capacity > MADE_KEEP_BYTES)
+        wire_buffer_free(&core->made);
     return request_reply_end(core, q, begin);
 }
 
@@ -268,6 +197,7 @@ int apply_txn(struct core *core, struct request *q)
     const struct wire_reader *ops = succeeded ? &program.then_ops : &program.else_ops;
     const char *part = succeeded ? "then op" : "else op";
     bool own_seq_shown;
+    uint32_t looked_at = q->looked_at;
     err = run_ops(core, q, *ops, part, begin, seq, &own_seq_shown);
     if (err)
         return err;
@@ -277,6 +207,8 @@ int apply_txn(struct core *core, struct request *q)
     /* No record: seq will be another's. A get between a put and a delete must not name it. */
     if (own_seq_shown) {
         replies->size = results;
+        q->looked_at = looked_at;
+        q->appended = 0;
         err = run_ops(core, q, *ops, part, begin, 0, &own_seq_shown);
         if (err)
             return err;

@@ -74,10 +74,10 @@ int write_set_begin(struct core *core, size_t expected)
 {
     struct write_set *w = &core->writes;
     w->count = 0;
+    w->bytes = 0;
     w->is_ordered = false;
     w->first_known = false;
     (void)key_order_free_some(&w->order, SIZE_MAX);
-    w->lives = 0;
     free_blocks(w, true);
     return table_reset(&w->table, expected);
 }
@@ -112,6 +112,20 @@ static int add_key(struct write_set *w, const struct write_set_key *key,
     return ERR_OK;
 }
 
+enum { CHANGE_BYTES = 24 }; /* of a record, besides key and value */
+
+/* Before anything of it is written: a script may go on after the error. */
+static int check_room(const struct core *core, struct request *q, size_t more)
+{
+    size_t bytes = core->writes.bytes + CHANGE_BYTES + more;
+    if (bytes <= q->record_room)
+        return ERR_OK;
+    return request_fail(q, ERR_TOO_LARGE,
+                        "what would change has %zu bytes: there is room for %zu, less the more "
+                        "requests come in one message",
+                        bytes, q->record_room);
+}
+
 /* The key, to be written. */
 static int touch(struct core *core, struct request *q, struct bytes key,
                  struct write_set_key **ret_key, struct key_state *ret_before)
@@ -135,6 +149,7 @@ static int touch(struct core *core, struct request *q, struct bytes key,
         return err;
     if (ret_before)
         *ret_before = state;
+    w->bytes += CHANGE_BYTES + key.size;
     return add_key(w,
                    &(struct write_set_key){.key = key,
                                            .hash = hash,
@@ -175,22 +190,13 @@ static void note_live(struct write_set *w, struct bytes key)
 int write_set_put(struct core *core, struct request *q, struct bytes key, struct bytes value,
                   struct key_state *ret_before)
 {
-    static const struct life_effect no_end = {LIFE_EFFECT_END, 0};
-    return write_set_put_living(core, q, key, value, &no_end, ret_before);
-}
-
-int write_set_put_living(struct core *core, struct request *q, struct bytes key, struct bytes value,
-                         const struct life_effect *life, struct key_state *ret_before)
-{
     struct write_set_key *k;
-    int err = life_check_effect(core, q, life, core->writes.lives);
+    int err = check_room(core, q, key.size + value.size);
     if (!err)
         err = touch(core, q, key, &k, ret_before);
     if (err)
         return err;
-    if (life->kind != LIFE_EFFECT_KEEP)
-        k->life = *life;
-    core->writes.lives += life->kind == LIFE_EFFECT_TTL || life->kind == LIFE_EFFECT_LEASE;
+    core->writes.bytes += value.size - k->value.size;
     k->value = value;
     k->is_present = true;
     note_live(&core->writes, k->key);
@@ -201,12 +207,14 @@ int write_set_delete(struct core *core, struct request *q, struct bytes key,
                      struct key_state *ret_before)
 {
     struct write_set_key *k;
-    int err = touch(core, q, key, &k, ret_before);
+    int err = check_room(core, q, key.size);
+    if (!err)
+        err = touch(core, q, key, &k, ret_before);
     if (err)
         return err;
+    core->writes.bytes -= k->value.size;
     k->value = (struct bytes){NULL, 0};
     k->is_present = false;
-    k->life = (struct life_effect){LIFE_EFFECT_END, 0};
     return ERR_OK;
 }
 
@@ -251,8 +259,6 @@ int write_set_commit(struct core *core, const struct request *q, size_t reply_at
         struct key_meta after =
             key_meta_after(&before, k->is_present ? CHANGE_PUT : CHANGE_DELETE, seq);
         err = core_store(core, k->key, k->hash, &after, k->value);
-        if (!err)
-            err = life_follow(core, k->key, k->hash, k->before.modified, seq, &k->life);
     }
     return err;
 }

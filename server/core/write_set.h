@@ -43,6 +43,7 @@ struct write_set {
     struct write_set_key **keys;
     size_t count;
     size_t capacity;
+    size_t bytes; /* that the record takes, about */
     struct table table;
     size_t lives;                   /* writes that gave a key an end */
     struct write_set_block *blocks; /* of the kept bytes and of the keys, the newest first */
@@ -80,7 +81,8 @@ int write_set_keep(struct core *core, struct bytes bytes, struct bytes *ret_kept
 int write_set_get(struct core *core, struct request *q, struct bytes key, uint64_t own_seq,
                   struct key_state *ret_state, bool *ret_own);
 /* ret_before (may be NULL): what it was to the request just before. The caller has checked key and
- * value. ERR_LIMIT: more than LIMIT_TXN_OPS keys; ERR_NO_MEMORY; errors of core_lookup_for. */
+ * value. ERR_LIMIT: more than LIMIT_TXN_OPS keys; ERR_TOO_LARGE: more than a record may have;
+ * ERR_NO_MEMORY; errors of core_lookup_for. */
 int write_set_put(struct core *core, struct request *q, struct bytes key, struct bytes value,
                   struct key_state *ret_before);
 /* The same, with what it does to the key's life; of a plain put that is LIFE_EFFECT_END. Errors of

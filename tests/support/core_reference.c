@@ -13,6 +13,11 @@ const char *ref_peer_name(size_t peer)
     return names[peer];
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 static void make_keys(struct reference *ref)
 {
     for (size_t i = 0; i < REF_KEYS; i++) {
@@ -27,6 +32,7 @@ static void make_keys(struct reference *ref)
                 is_new = is_new && strcmp(ref->key_names[i], ref->key_names[other]) != 0;
         } while (!is_new);
     }
+    qsort(ref->key_names, REF_KEYS, sizeof ref->key_names[0], compare_names);
 }
 
 static bool pattern_sees(const struct pattern *p, struct bytes key)
@@ -84,6 +90,8 @@ void reference_open(struct reference *ref, uint64_t seed)
 
 void reference_close(struct reference *ref)
 {
+    ref->head = 0;
+    reference_abort(ref);
     free(ref->records);
     free(ref->expected);
     wire_buffer_free(&ref->bodies);
@@ -117,8 +125,32 @@ static struct bytes integer_bytes(__int128 n)
     return (struct bytes){data, 1 + bytes};
 }
 
+struct bytes ref_integer_bytes(uint64_t n)
+{
+    return integer_bytes(n);
+}
+
+static struct bytes array_bytes(const struct ref_value *value)
+{
+    uint8_t *data = malloc(3 + (size_t)value->size);
+    size_t at = 0;
+    assert_non_null(data);
+    if (value->size < 16) {
+        data[at++] = (uint8_t)(0x90 | value->size);
+    } else {
+        data[at++] = 0xdc;
+        data[at++] = 0;
+        data[at++] = (uint8_t)value->size;
+    }
+    for (uint32_t i = 0; i < value->size; i++)
+        data[at++] = (uint8_t)(value->integer >> (8 * i) & 0x7f);
+    return (struct bytes){data, at};
+}
+
 struct bytes ref_value_bytes(const struct ref_value *value)
 {
+    if (value->is_array)
+        return array_bytes(value);
     return value->is_integer ? integer_bytes(value->integer) : value_blob(value->size, value->seed);
 }
 
@@ -203,7 +235,8 @@ void reference_abort(struct reference *ref)
 {
     memcpy(ref->keys, ref->keys_before, sizeof ref->keys);
     ref->compact_target = ref->compact_target_before;
-    ref->last = ref->head;
+    for (; ref->last > ref->head; ref->last--)
+        free(ref->records[ref->last - 1].changes);
     for (size_t i = 0; i < REF_FILTERS; i++) {
         struct ref_stream *s = &ref->streams[i];
         memcpy(s->leases, ref->leases_before[i], sizeof s->leases);

@@ -17,14 +17,15 @@ enum {
     REF_FILTER_PATTERNS = 4,
     REF_PEERS = 6,
     REF_TXN_OPS = 8,
-    REF_CHANGES = REF_TXN_OPS
+    REF_ELEMENTS = 16 /* of an array: it is not made longer */
 };
 
 /* A value by what it is made from. */
 struct ref_value {
     bool is_integer;
-    __extension__ __int128 integer;
-    uint32_t size; /* of a blob */
+    bool is_array;
+    __extension__ __int128 integer; /* or the elements, numbers of one byte, the first lowest */
+    uint32_t size;                  /* of a blob; elements of an array */
     uint32_t seed;
 };
 
@@ -48,7 +49,7 @@ struct ref_record {
     uint64_t session;
     uint64_t number;
     uint16_t count;
-    struct ref_change changes[REF_CHANGES];
+    struct ref_change *changes;
 };
 
 struct ref_filter {
@@ -89,7 +90,7 @@ struct ref_expected {
 
 struct reference {
     struct sample random;
-    char key_names[REF_KEYS][REF_KEY_SIZE];
+    char key_names[REF_KEYS][REF_KEY_SIZE]; /* in order */
     struct ref_filter filters[REF_FILTERS];
     struct ref_key keys[REF_KEYS];
     struct ref_stream streams[REF_FILTERS];
@@ -104,6 +105,8 @@ struct reference {
     uint64_t leases_before[REF_FILTERS][REF_PEERS];
     uint64_t compact_target_before;
     uint64_t compact_target;
+    uint64_t txn_results[TXN_PUSH + 1]; /* of each operation, how often it went well */
+    uint64_t prefix_compares[2];        /* that held, or not */
     /* Of the batch at hand. */
     struct ref_expected *expected;
     size_t expected_count;
@@ -117,6 +120,8 @@ const char *ref_peer_name(size_t peer);
 
 /* ---- values and records ---- */
 
+/* A number in shortest form; the caller frees data. */
+struct bytes ref_integer_bytes(uint64_t n);
 /* The caller frees data. */
 struct bytes ref_value_bytes(const struct ref_value *value);
 const struct ref_record *ref_record(const struct reference *ref, uint64_t seq);

@@ -77,6 +77,8 @@ void ref_change_key(struct reference *ref, struct ref_record *record, uint8_t ke
                     const struct ref_value *value)
 {
     struct ref_key *k = &ref->keys[key];
+    record->changes = realloc(record->changes, (record->count + 1u) * sizeof record->changes[0]);
+    assert_non_null(record->changes);
     struct ref_change *c = &record->changes[record->count++];
     *c = (struct ref_change){.key = key, .is_put = is_put, .prev_seq = k->modified};
     record->keys |= UINT64_C(1) << key;
@@ -108,6 +110,8 @@ int ref_add_integer(const struct ref_key *k, int64_t by, struct ref_value *ret_v
 
 bool ref_value_equals(const struct ref_value *a, const struct ref_value *b)
 {
+    if (a->is_array || b->is_array)
+        return a->is_array && b->is_array && a->size == b->size && a->integer == b->integer;
     if (a->is_integer || b->is_integer)
         return a->is_integer && b->is_integer && a->integer == b->integer;
     /* Five bytes are a header only; the rest depends on the seed's lowest byte. */

@@ -292,7 +292,8 @@ static void test_refused_before_it_runs(void **state)
     list(f, 0);
     list(f, 0);
     assert_fails(f, ERR_BAD_KEY, "compare 0: the key is empty");
-    static const uint8_t bad[][2] = {{0, 1}, {5, 1}, {1, 0}, {1, 5}, {COMPARE_VALUE, COMPARE_LESS}};
+    static const uint8_t bad[][2] = {
+        {0, 1}, {6, 1}, {1, 0}, {1, 5}, {COMPARE_VALUE, COMPARE_LESS}, {COMPARE_PREFIX, 2}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         txn_start(f, 1);
         compare(f, "a", bad[i][0], bad[i][1], 0, none);

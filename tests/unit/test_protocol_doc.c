@@ -177,6 +177,40 @@ static struct bytes results(void)
 BLOCK(txn_request, request_txn, begin_request(b, OP_TXN, 0, 6), .program = program())
 BLOCK(txn_reply, reply_txn, begin_reply_at(b, OP_TXN, 6, 45), .succeeded = 1, .results = results())
 
+static struct bytes prefix_program(void)
+{
+    const struct bytes jobs = bytes_of("jobs/");
+    struct wire_buffer *b = rest_begin();
+    wire_write_u16(b, 1);
+    txn_compare_write(
+        b, &(struct txn_compare){
+               .target = COMPARE_PREFIX, .relation = COMPARE_EQUAL, .number = 45, .key = jobs});
+    wire_write_u16(b, 2);
+    txn_op_write(b, &(struct txn_op){.op = TXN_POP_ANY, .key = jobs});
+    txn_op_write(b, &(struct txn_op){.op = TXN_APPEND, .key = bytes_of("done"), .value = ME});
+    wire_write_u16(b, 1);
+    txn_op_write(b, &(struct txn_op){.op = TXN_COUNT, .key = jobs});
+    return rest_end();
+}
+
+static struct bytes prefix_results(void)
+{
+    struct wire_buffer *b = rest_begin();
+    wire_write_u16(b, 2);
+    txn_result_write(
+        b, &(struct txn_result){.op = TXN_POP_ANY,
+                                .present = 1,
+                                .seq = 44,
+                                .value = bytes_of("\x92\xbajobs/000000000000002c-0000\x07")});
+    txn_result_write(b, &(struct txn_result){
+                            .op = TXN_APPEND, .present = 1, .seq = 40, .value = bytes_of("\x02")});
+    return rest_end();
+}
+
+BLOCK(txn_prefix_request, request_txn, begin_request(b, OP_TXN, 0, 24), .program = prefix_program())
+BLOCK(txn_prefix_reply, reply_txn, begin_reply_at(b, OP_TXN, 24, 46), .succeeded = 1,
+      .results = prefix_results())
+
 #define LOCK_ENTRY .present = 1, .modified = 45, .created = 45, .version = 1, .value = ME
 
 static struct bytes keys(void)
@@ -597,6 +631,8 @@ static const struct {
     {"incr-reply", incr_reply, decode_reply},
     {"txn-request", txn_request, decode_request},
     {"txn-reply", txn_reply, decode_reply},
+    {"txn-prefix-request", txn_prefix_request, decode_request},
+    {"txn-prefix-reply", txn_prefix_reply, decode_reply},
     {"get-request", get_request, decode_request},
     {"get-reply", get_reply, decode_reply},
     {"get-many-request", get_many_request, decode_request},

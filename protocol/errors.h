@@ -42,6 +42,7 @@
     X(30, INTERNAL, "internal error")                                                              \
     X(31, INTERRUPTED, "interrupted")                                                              \
     X(32, CURSOR_TAKEN, "another watcher has taken this cursor over")                              \
+    X(33, SCRIPT, "the function has failed")                                                       \
     X(34, LEASE_ENDED, "no such lease; it has ended")
 
 enum error_code {

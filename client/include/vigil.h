@@ -71,6 +71,7 @@ enum vigil_error {
     VIGIL_INTERNAL = 30,
     VIGIL_INTERRUPTED = 31, /* a signal handler ran, or the application's own function said stop */
     VIGIL_CURSOR_TAKEN = 32, /* another watcher has opened the same cursor */
+    VIGIL_SCRIPT = 33, /* the function has failed: vigil_failure_text says all about it */
     VIGIL_LEASE_ENDED = 34
 };
 

@@ -146,6 +146,27 @@ static void use_cursor(struct core_fixture *f, uint64_t holder)
     request_finish(f);
 }
 
+/* Each operation within a transaction; they leave nothing but what is there. 12 of them. */
+static void use_prefixes(struct core_fixture *f, struct bytes large)
+{
+    const struct txn_op ops[] = {
+        {TXN_PUSH, 0, bytes_of("q/"), large},
+        {TXN_PUSH, 0, bytes_of("q/"), value_number(1)},
+        {TXN_LIST, 0, bytes_of(""), {NULL, 0}},
+        {TXN_POP_ANY, 0, bytes_of("q/"), {NULL, 0}},
+        {TXN_COUNT, 0, bytes_of(""), {NULL, 0}},
+        {TXN_APPEND, 0, bytes_of("q/l"), value_number(1)},
+        {TXN_APPEND, 0, bytes_of("q/l"), value_number(2)},
+        {TXN_ADD, 0, bytes_of("q/l"), value_number(1)},
+        {TXN_SET_DEFAULT, 0, bytes_of("q/l"), value_number(1)},
+        {TXN_POP, 0, bytes_of("q/l"), {NULL, 0}},
+        {TXN_SET_DEFAULT, 0, bytes_of("q/d"), value_number(1)},
+        {TXN_CLEAR, 0, bytes_of("q/"), {NULL, 0}},
+    };
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+        txn_op_write(&f->message, &ops[i]);
+}
+
 static void scene_open(struct scene *s)
 {
     struct core_fixture *f = &s->f;
@@ -189,8 +210,11 @@ static void scene_open(struct scene *s)
     core_fixture_message(f, 0, opened.session);
     f->next_number = 21;
     (void)request_start(f, OP_TXN);
-    wire_write_u16(&f->message, 0);
-    wire_write_u16(&f->message, 3);
+    wire_write_u16(&f->message, 1);
+    txn_compare_write(&f->message, &(struct txn_compare){
+                                       COMPARE_PREFIX, COMPARE_EQUAL, 1, bytes_of("x"), {NULL, 0}});
+    wire_write_u16(&f->message, 15);
+    use_prefixes(f, s->large);
     txn_op_write(&f->message, &(struct txn_op){OP_PUT, 0, bytes_of("a"), value_number(1)});
     txn_op_write(&f->message, &(struct txn_op){OP_INCR, 3, bytes_of("e"), {NULL, 0}});
     txn_op_write(&f->message, &(struct txn_op){OP_GET, 0, bytes_of("b"), {NULL, 0}});
@@ -282,6 +306,8 @@ static void check_committed(struct scene *s)
     assert_int_equal(s->last_of[2], 20);
     assert_int_equal(core_fixture_reply(f, 0, 19).header.seq, 22);
     assert_int_equal(core_fixture_reply(f, 1, 0).header.seq, 23);
+    struct parsed_reply txn = core_fixture_reply(f, 1, 0);
+    assert_int_equal(wire_read_u8(&txn.body), 1);
     struct core_figures figures;
     core_figures(f->core, &figures);
     assert_int_equal(figures.sessions, 2);

@@ -7,6 +7,7 @@
  *  - records are whole, in seq order, and name the seq at which each key changed before;
  *  - the records of a session have rising numbers: none is applied twice;
  *  - an abort leaves the keys as they were, a restart too;
+ *  - a prefix has as many keys, and changed last, as those say;
  *  - what a stream emits is whole, and its chain has no gap;
  *  - named cursors are what shadow_cursors.h makes of the same messages.
  *
@@ -19,6 +20,7 @@
  *    cursor_move: see write_move)
  *  2 commit   3 abort
  */
+#include "protocol/value.h"
 #include "tests/support/core_fixture.h"
 #include "tests/support/shadow_cursors.h"
 
@@ -114,6 +116,61 @@ static void check_keys(struct fuzz *z)
         key[z->keys[i].key.size] = '\0';
         struct reply_get got = core_fixture_get(&z->f, key);
         CHECK(got.present == z->keys[i].present && got.modified == z->keys[i].modified);
+    }
+}
+
+/* The reply to a transaction of one compare or operation on a prefix. */
+static struct parsed_reply ask_prefix(struct fuzz *z, const struct txn_compare *compare,
+                                      const struct txn_op *op)
+{
+    struct core_fixture *f = &z->f;
+    core_fixture_message(f, 0, 0);
+    (void)request_start(f, OP_TXN);
+    wire_write_u16(&f->message, compare ? 1 : 0);
+    if (compare)
+        txn_compare_write(&f->message, compare);
+    wire_write_u16(&f->message, op ? 1 : 0);
+    if (op)
+        txn_op_write(&f->message, op);
+    wire_write_u16(&f->message, 0);
+    request_finish(f);
+    struct parsed_reply reply = core_fixture_ask(f, "a");
+    CHECK(reply.header.status == ERR_OK);
+    return reply;
+}
+
+static bool is_unchanged(struct fuzz *z, struct bytes prefix, uint64_t seq)
+{
+    struct txn_compare c = {COMPARE_PREFIX, COMPARE_EQUAL, seq, prefix, {NULL, 0}};
+    struct parsed_reply reply = ask_prefix(z, &c, NULL);
+    return wire_read_u8(&reply.body) != 0;
+}
+
+/* How many keys there are, and where one of those with a prefix changed last. */
+static void check_prefixes(struct fuzz *z)
+{
+    if (z->key_count == KEYS_MAX)
+        return;
+    for (size_t i = 0; i < z->key_count; i++) {
+        struct bytes prefix = {z->keys[i].key.data, 1};
+        struct txn_op op = {TXN_COUNT, 0, prefix, {NULL, 0}};
+        struct txn_result result;
+        struct value_integer count;
+        uint64_t newest = 0;
+        uint64_t live = 0;
+        for (size_t k = 0; k < z->key_count; k++) {
+            const struct shadow_key *key = &z->keys[k];
+            if (key->key.data[0] != prefix.data[0])
+                continue;
+            newest = key->modified > newest ? key->modified : newest;
+            live += key->present;
+        }
+        struct parsed_reply reply = ask_prefix(z, NULL, &op);
+        (void)wire_read_raw(&reply.body, 3);
+        CHECK(txn_result_read(&reply.body, &result));
+        CHECK(value_read_integer(result.value, &count) == ERR_OK && count.bits == live);
+        CHECK(is_unchanged(z, prefix, newest));
+        CHECK(newest == 0 || !is_unchanged(z, prefix, newest - 1));
     }
 }
 
@@ -319,10 +376,12 @@ static void send_request(struct fuzz *z, struct wire_reader *r)
 static void restart(struct fuzz *z)
 {
     commit(z);
+    check_prefixes(z);
     core_fixture_restart(&z->f);
     z->topic_count = 0;
     memset(z->topics, 0, sizeof z->topics);
     check_keys(z);
+    check_prefixes(z);
     shadow_cursors_check(&z->cursors, &z->f);
     check_emitted(z);
     begin(z);

@@ -181,7 +181,7 @@ int apply_txn(struct core *core, struct request *q)
 {
     struct wire_buffer *replies = &core->batch.replies;
     struct txn_program program;
-    bool succeeded;
+    bool succeeded = false; /* gcc does not see at -O2 that all_hold sets it */
     int err = read_program(core, q, &program);
     if (!err)
         err = all_hold(core, q, program.compares, &succeeded);

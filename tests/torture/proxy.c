@@ -17,7 +17,7 @@
 
 #include "protocol/endpoint.h"
 
-enum { SOCKETS = 3, LINKS_MAX = 512, CHUNK = 65536, TURN_MS = 10, TO_SERVER = 0, TO_CLIENT = 1 };
+enum { SOCKETS = 3, LINKS_MAX = 512, CHUNK = 65536, ROUND_MS = 10, TO_SERVER = 0, TO_CLIENT = 1 };
 
 /* Bytes on their way in one direction. */
 struct lane {
@@ -198,7 +198,7 @@ static void turn(struct proxy *p)
         polled[count++] = interest(p, p->links[i], TO_SERVER);
         polled[count++] = interest(p, p->links[i], TO_CLIENT);
     }
-    (void)poll(polled, count, TURN_MS);
+    (void)poll(polled, count, ROUND_MS);
     for (size_t i = p->links_count; i > 0; i--) {
         struct link *link = p->links[i - 1];
         const struct pollfd *ends = &polled[SOCKETS + 2 * (i - 1)];

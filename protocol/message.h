@@ -355,13 +355,16 @@ enum txn_code {
     TXN_POP_ANY = 68,     /* key is a prefix: the first of its keys */
     TXN_CLEAR = 69,       /* key is a prefix, from here on: delete them all */
     TXN_COUNT = 70,
-    TXN_LIST = 71, /* at most by of them, if that is not 0 */
-    TXN_PUSH = 72  /* a new key that begins with it and sorts behind those pushed before */
+    TXN_LIST = 71,     /* at most by of them, if that is not 0 */
+    TXN_PUSH = 72,     /* a new key that begins with it and sorts behind those pushed before */
+    TXN_PUT_TTL = 73,  /* put, and the key ends by itself, by milliseconds later */
+    TXN_PUT_LEASE = 74 /* put, and the key ends with the lease that by's bits name */
 };
 /* What PUSH adds to the prefix: the record's seq and the number of the operation in its list, in
  * hexadecimal, as in 00000000000002af-0001. */
 enum { TXN_PUSH_SUFFIX = 21 };
-struct txn_op { /* u8 op (PUT, DELETE, INCR, GET, or a txn_code), i64 by, bytes16 key, bytes32 value */
+struct
+    txn_op { /* u8 op (PUT, DELETE, INCR, GET, or a txn_code), i64 by, bytes16 key, bytes32 value */
     uint8_t op;
     int64_t by;
     struct bytes key;

@@ -5,6 +5,8 @@
 #include "protocol/value_edit.h"
 #include "server/core/prefix_scan.h"
 
+static const struct life_effect life_goes_on = {LIFE_EFFECT_KEEP, 0};
+
 /* ---- as single requests have them, too ---- */
 
 static int run_get(struct core *core, struct request *q, struct txn_step *step)
@@ -51,7 +53,7 @@ static int run_incr(struct core *core, struct request *q, struct txn_step *step)
     if (!err)
         err = write_set_keep(core, sum, &sum);
     if (!err)
-        err = write_set_put(core, q, step->op.key, sum, &before);
+        err = write_set_put_living(core, q, step->op.key, sum, &life_goes_on, &before);
     if (err)
         return err;
     txn_set_before(step, &before);
@@ -60,6 +62,27 @@ static int run_incr(struct core *core, struct request *q, struct txn_step *step)
 }
 
 /* ---- the others ---- */
+
+static int put_living(struct core *core, struct request *q, struct txn_step *step,
+                      enum life_effect_kind kind)
+{
+    const struct life_effect life = {kind, (uint64_t)step->op.by};
+    struct key_state before;
+    int err = write_set_put_living(core, q, step->op.key, step->op.value, &life, &before);
+    if (!err)
+        txn_set_before(step, &before);
+    return err;
+}
+
+static int run_put_ttl(struct core *core, struct request *q, struct txn_step *step)
+{
+    return put_living(core, q, step, LIFE_EFFECT_TTL);
+}
+
+static int run_put_lease(struct core *core, struct request *q, struct txn_step *step)
+{
+    return put_living(core, q, step, LIFE_EFFECT_LEASE);
+}
 
 static int run_set_default(struct core *core, struct request *q, struct txn_step *step)
 {
@@ -159,7 +182,7 @@ static int append(struct core *core, struct request *q, struct txn_step *step,
                             core->made.size, (unsigned)core->limits.value_size_max);
     err = write_set_keep(core, (struct bytes){core->made.data, core->made.size}, &made);
     if (!err)
-        err = write_set_put(core, q, step->op.key, made, &put_before);
+        err = write_set_put_living(core, q, step->op.key, made, &life_goes_on, &put_before);
     if (err)
         return err;
     txn_set_before(step, &put_before);
@@ -225,6 +248,8 @@ static const struct txn_entry {
     {TXN_COUNT, ON_PREFIX, txn_count},
     {TXN_LIST, ON_PREFIX, txn_list},
     {TXN_PUSH, ON_PREFIX | PUTS, txn_push},
+    {TXN_PUT_TTL, ON_KEY | PUTS, run_put_ttl},
+    {TXN_PUT_LEASE, ON_KEY | PUTS, run_put_lease},
 };
 
 static const struct txn_entry *find_entry(uint8_t code)

@@ -78,6 +78,7 @@ int write_set_begin(struct core *core, size_t expected)
     w->is_ordered = false;
     w->first_known = false;
     (void)key_order_free_some(&w->order, SIZE_MAX);
+    w->lives = 0;
     free_blocks(w, true);
     return table_reset(&w->table, expected);
 }
@@ -190,13 +191,25 @@ static void note_live(struct write_set *w, struct bytes key)
 int write_set_put(struct core *core, struct request *q, struct bytes key, struct bytes value,
                   struct key_state *ret_before)
 {
+    static const struct life_effect no_end = {LIFE_EFFECT_END, 0};
+    return write_set_put_living(core, q, key, value, &no_end, ret_before);
+}
+
+int write_set_put_living(struct core *core, struct request *q, struct bytes key, struct bytes value,
+                         const struct life_effect *life, struct key_state *ret_before)
+{
     struct write_set_key *k;
     int err = check_room(core, q, key.size + value.size);
+    if (!err)
+        err = life_check_effect(core, q, life, core->writes.lives);
     if (!err)
         err = touch(core, q, key, &k, ret_before);
     if (err)
         return err;
     core->writes.bytes += value.size - k->value.size;
+    if (life->kind != LIFE_EFFECT_KEEP)
+        k->life = *life;
+    core->writes.lives += life->kind == LIFE_EFFECT_TTL || life->kind == LIFE_EFFECT_LEASE;
     k->value = value;
     k->is_present = true;
     note_live(&core->writes, k->key);
@@ -215,6 +228,7 @@ int write_set_delete(struct core *core, struct request *q, struct bytes key,
     core->writes.bytes -= k->value.size;
     k->value = (struct bytes){NULL, 0};
     k->is_present = false;
+    k->life = (struct life_effect){LIFE_EFFECT_END, 0};
     return ERR_OK;
 }
 
@@ -259,6 +273,8 @@ int write_set_commit(struct core *core, const struct request *q, size_t reply_at
         struct key_meta after =
             key_meta_after(&before, k->is_present ? CHANGE_PUT : CHANGE_DELETE, seq);
         err = core_store(core, k->key, k->hash, &after, k->value);
+        if (!err)
+            err = life_follow(core, k->key, k->hash, k->before.modified, seq, &k->life);
     }
     return err;
 }

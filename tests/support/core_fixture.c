@@ -160,6 +160,7 @@ void core_fixture_drop_staged(struct core_fixture *f)
     f->batch_applied = 0;
     drop_staged_sessions(f);
     fixture_cursors_drop_staged(&f->cursors);
+    fixture_cursors_drop_staged(&f->lives);
 }
 
 static void commit_staged_sessions(struct core_fixture *f)
@@ -232,6 +233,8 @@ static void open_core(struct core_fixture *f)
         assert_int_equal(core_restore_session(f->core, f->sessions[i].session, f->sessions[i].row),
                          ERR_OK);
     fixture_cursors_restore(&f->cursors, f->core);
+    fixture_lives_restore(&f->lives, f->core);
+    core_life_start(f->core, f->boot, f->now_ms);
     for (uint64_t seq = f->applied + 1; seq <= head; seq++)
         assert_int_equal(core_restore(f->core, core_fixture_record(f, seq)), ERR_OK);
 }
@@ -245,7 +248,8 @@ void core_fixture_open(struct core_fixture *f, uint64_t seed, const struct core_
                                .now_ms = 5000,
                                .journal_first = 1,
                                .oldest = 1,
-                               .next_id = 100};
+                               .next_id = 100,
+                               .boot = "boot 1"};
     if (limits)
         f->limits = *limits;
     wire_buffer_init(&f->message, SIZE_MAX / 2);
@@ -265,6 +269,7 @@ void core_fixture_close(struct core_fixture *f)
     free(f->rows);
     free(f->staged);
     fixture_cursors_free(&f->cursors);
+    fixture_cursors_free(&f->lives);
     bytes_list_clear(&f->journal);
     bytes_list_clear(&f->emitted);
     wire_buffer_free(&f->message);
@@ -448,6 +453,8 @@ void core_fixture_commit(struct core_fixture *f)
     commit_staged(f);
     fixture_cursors_stage(&f->cursors, f->core);
     fixture_cursors_commit(&f->cursors);
+    fixture_lives_stage(&f->lives, f->core);
+    fixture_cursors_commit(&f->lives);
     core_batch_commit(f->core);
     core_publish(f->core, collect, f);
 }

@@ -66,6 +66,8 @@ struct core_fixture {
     size_t staged_session_capacity;
     bool sessions_staged; /* those that the batch must write have been asked for */
     struct fixture_cursors cursors;
+    struct fixture_cursors lives;
+    char boot[BOOT_ID_SIZE]; /* of the machine whose boot clock now_ms is */
     int state_error; /* what state_get returns instead; 0: nothing */
     size_t state_gets; /* and steps of scans */
     uint8_t seek_from[LIMIT_KEY_SIZE + 1];

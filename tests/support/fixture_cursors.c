@@ -42,6 +42,26 @@ void fixture_cursors_stage(struct fixture_cursors *c, struct core *core)
     assert_int_equal(core_cursor_rows(core, stage, c), ERR_OK);
 }
 
+void fixture_lives_stage(struct fixture_cursors *c, struct core *core)
+{
+    fixture_cursors_drop_staged(c);
+    assert_int_equal(core_life_rows(core, stage, c), ERR_OK);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return bytes_compare(((const struct fixture_cursor *)a)->name,
+                         ((const struct fixture_cursor *)b)->name);
+}
+
+void fixture_lives_restore(struct fixture_cursors *c, struct core *core)
+{
+    if (c->count > 0)
+        qsort(c->rows, c->count, sizeof *c->rows, compare_names);
+    for (size_t i = 0; i < c->count; i++)
+        assert_int_equal(core_restore_life(core, c->rows[i].name, c->rows[i].row), ERR_OK);
+}
+
 void fixture_cursors_drop_staged(struct fixture_cursors *c)
 {
     for (size_t i = 0; i < c->staged_count; i++)

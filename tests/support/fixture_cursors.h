@@ -1,6 +1,6 @@
 /*
- * fixture_cursors.h - the cursors' rows, as a journal would keep them for a core
- * under test: staged with a batch, and kept when it is committed.
+ * fixture_cursors.h - the cursors' rows, and those of lives, as a journal would keep
+ * them for a core under test: staged with a batch, and kept when it is committed.
  */
 #ifndef VIGIL_TESTS_SUPPORT_FIXTURE_CURSORS_H
 #define VIGIL_TESTS_SUPPORT_FIXTURE_CURSORS_H
@@ -26,6 +26,9 @@ struct fixture_cursors {
 void fixture_cursors_stage(struct fixture_cursors *c, struct core *core);
 void fixture_cursors_drop_staged(struct fixture_cursors *c);
 void fixture_cursors_commit(struct fixture_cursors *c);
+/* The same of lives, which have a struct of their own. */
+void fixture_lives_stage(struct fixture_cursors *c, struct core *core);
+void fixture_lives_restore(struct fixture_cursors *c, struct core *core);
 /* Into a new core. */
 void fixture_cursors_restore(const struct fixture_cursors *c, struct core *core);
 void fixture_cursors_free(struct fixture_cursors *c);

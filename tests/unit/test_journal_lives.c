@@ -1,7 +1,7 @@
 /*
  * Rows of lives in the journal: put, replaced, deleted, walked in order; damaged
  * ones found, the others kept by a rebuild; journals that were made before there
- * were any.
+ * were any; and the example in docs/journal-format.md.
  */
 #define _GNU_SOURCE
 
@@ -16,6 +16,8 @@
 
 #include "journal/environment.h"
 #include "protocol/errors.h"
+#include "tests/support/core_fixture.h"
+#include "tests/support/document_block.h"
 #include "tests/support/journal_fixture.h"
 #include "tests/support/sample_bytes.h"
 
@@ -170,6 +172,39 @@ static void test_journal_without_lives(void **state)
     expect(f, 1, (const char *[]){"a"}, (const char *[]){"row"});
 }
 
+/* The rows of the document, each under its key, are what the core takes, and what it would write. */
+static void test_the_documents_example(void **state)
+{
+    (void)state;
+    static const char boot[BOOT_ID_SIZE] = "9c0b6a1e-2f4d-4c58-8b1e-6a57d0c1f3e2";
+    static const size_t sizes[][2] = {{1, 64}, {9, 12}, {5, 40}}; /* key, row */
+    uint8_t block[256];
+    size_t size =
+        document_block(TEST_SOURCE_DIR, "docs/journal-format.md", "life-rows", block, sizeof block);
+    struct core_fixture *f = malloc(sizeof *f);
+    assert_non_null(f);
+    core_fixture_open(f, 1, NULL);
+    size_t at = 0;
+    for (size_t i = 0; i < 3; i++) {
+        struct bytes name = {block + at, sizes[i][0]};
+        struct bytes stored = {block + at + name.size, sizes[i][1]};
+        struct bytes row;
+        assert_int_equal(life_decode(name, stored, &row), ERR_OK);
+        assert_int_equal(core_restore_life(f->core, name, row), ERR_OK);
+        at += name.size + stored.size;
+    }
+    assert_int_equal(at, size);
+    /* Two minutes later in the same boot: the lease has its ten seconds again. */
+    core_life_start(f->core, boot, 180000);
+    assert_int_equal(core_life_wait_ms(f->core, 180000), 10001);
+    struct core_figures figures;
+    core_figures(f->core, &figures);
+    assert_int_equal(figures.lives, 1);
+    assert_int_equal(figures.leases, 1);
+    core_fixture_close(f);
+    free(f);
+}
+
 #define TEST(name) \
     cmocka_unit_test_setup_teardown(name, journal_fixture_setup, journal_fixture_teardown)
 
@@ -181,6 +216,7 @@ int main(void)
         TEST(test_damage),
         TEST(test_rebuild_keeps_what_can_be_read),
         TEST(test_journal_without_lives),
+        cmocka_unit_test(test_the_documents_example),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,17 @@ int arguments_key(struct vigil *v, const char *key, struct bytes *ret_key)
     return ERR_OK;
 }
 
+int arguments_prefix(struct vigil *v, const char *prefix, struct bytes *ret_prefix)
+{
+    struct bytes p = {(const uint8_t *)prefix, prefix ? strnlen(prefix, LIMIT_KEY_SIZE + 1) : 0};
+    if (p.size > LIMIT_KEY_SIZE || !prefix_valid(p))
+        return v ? connection_fail(v, ERR_BAD_KEY, "a prefix has at most %d bytes of UTF-8",
+                                   LIMIT_KEY_SIZE)
+                 : ERR_BAD_KEY;
+    *ret_prefix = p;
+    return ERR_OK;
+}
+
 int arguments_cursor_name(struct vigil *v, const char *name, struct bytes *ret_name)
 {
     struct bytes n = {(const uint8_t *)name, name ? strnlen(name, LIMIT_CURSOR_NAME + 1) : 0};

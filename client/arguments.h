@@ -9,6 +9,8 @@
 
 /* ERR_OK, ERR_BAD_KEY. v may be NULL (no failure text then). */
 int arguments_key(struct vigil *v, const char *key, struct bytes *ret_key);
+/* NULL: the empty one. ERR_OK, ERR_BAD_KEY. v may be NULL. */
+int arguments_prefix(struct vigil *v, const char *prefix, struct bytes *ret_prefix);
 /* ERR_OK, ERR_BAD_VALUE, ERR_TOO_LARGE. */
 int arguments_value(struct vigil *v, const void *value, size_t size, struct bytes *ret_value);
 /* A key, or a prefix followed by '*'. Makes a filter on the heap; none: everything. ERR_OK,

@@ -73,6 +73,7 @@ struct vigil {
     int64_t resume_ms; /* nothing is sent until then */
     int resume_delay_ms;
     bool stop_on_error;
+    bool in_atomic; /* vigil_atomically runs */
 
     /* time */
     int64_t now_ms;

@@ -12,6 +12,11 @@ int mutation_begin_put(struct vigil *v, const char *key, const void *value, size
 int mutation_begin_delete(struct vigil *v, const char *key, const vigil_condition *condition);
 int mutation_begin_incr(struct vigil *v, const char *key, int64_t by);
 int mutation_begin_get(struct vigil *v, const char *key);
-int mutation_begin_txn(struct vigil *v, const vigil_txn *t);
+/* flags: 0 or REQUEST_ATOMIC. */
+int mutation_begin_txn(struct vigil *v, const vigil_txn *t, uint8_t flags);
+/* vigil_txn_commit with flags, and a timeout as for connection_call. */
+int mutation_commit_txn(struct vigil *v, const vigil_txn *t, uint8_t flags, int timeout_ms,
+                        bool *ret_succeeded, uint64_t *ret_seq,
+                        const vigil_txn_result **ret_results, size_t *ret_count);
 
 #endif

@@ -72,7 +72,7 @@ int vigil_send_txn(vigil *v, const vigil_txn *t, uint64_t *ret_id)
 {
     int err = check_room(v);
     if (err == ERR_OK)
-        err = mutation_begin_txn(v, t);
+        err = mutation_begin_txn(v, t, 0);
     return err ? err : end(v, ret_id);
 }
 

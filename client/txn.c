@@ -1,4 +1,4 @@
-/* txn.c - collecting a transaction, and committing it. */
+/* txn.c - collecting a transaction, and its request; txn_commit.c sends that and reads the reply. */
 #include "client/arguments.h"
 #include "client/mutation.h"
 #include "protocol/key.h"
@@ -70,58 +70,79 @@ static int check_buffer(vigil_txn *t, const struct wire_buffer *b)
 
 /* ---- compares ---- */
 
-static int add_compare(vigil_txn *t, uint8_t target, const char *key, enum vigil_relation relation,
-                       uint64_t number, struct bytes value)
+/* key has been looked at: err is what was found. */
+static int add_compare(vigil_txn *t, int err, const struct txn_compare *c)
 {
-    struct txn_compare c = {
-        .target = target, .relation = (uint8_t)relation, .number = number, .value = value};
     if (t->error)
         return t->error;
-    int err = arguments_key(NULL, key, &c.key);
     if (err)
         return fail(t, err);
-    if (relation < VIGIL_EQUAL || relation > VIGIL_GREATER ||
-        (relation > VIGIL_NOT_EQUAL && (target == COMPARE_VALUE || target == COMPARE_EXISTS)))
+    if (c->relation < COMPARE_EQUAL || c->relation > COMPARE_GREATER ||
+        (c->relation > COMPARE_NOT_EQUAL &&
+         (c->target == COMPARE_VALUE || c->target == COMPARE_EXISTS)))
         return fail(t, ERR_INVALID);
     if (t->compare_count == LIMIT_TXN_COMPARES)
         return fail(t, ERR_LIMIT);
-    txn_compare_write(&t->compares, &c);
+    txn_compare_write(&t->compares, c);
     t->compare_count++;
     return check_buffer(t, &t->compares);
 }
 
+static int add_key_compare(vigil_txn *t, uint8_t target, const char *key,
+                           enum vigil_relation relation, uint64_t number, struct bytes value)
+{
+    struct txn_compare c = {
+        .target = target, .relation = (uint8_t)relation, .number = number, .value = value};
+    int err = arguments_key(NULL, key, &c.key);
+    return add_compare(t, err, &c);
+}
+
 int vigil_txn_if_seq(vigil_txn *t, const char *key, enum vigil_relation relation, uint64_t seq)
 {
-    return add_compare(t, COMPARE_SEQ, key, relation, seq, (struct bytes){0});
+    return add_key_compare(t, COMPARE_SEQ, key, relation, seq, (struct bytes){0});
 }
 
 int vigil_txn_if_version(vigil_txn *t, const char *key, enum vigil_relation relation,
                          uint64_t version)
 {
-    return add_compare(t, COMPARE_VERSION, key, relation, version, (struct bytes){0});
+    return add_key_compare(t, COMPARE_VERSION, key, relation, version, (struct bytes){0});
+}
+
+/* ERR_OK, ERR_TOO_LARGE, ERR_BAD_VALUE. The server may take less. */
+static int check_value(const void *value, size_t size)
+{
+    if (size > LIMIT_VALUE_SIZE_MAX)
+        return ERR_TOO_LARGE;
+    return value && value_valid((struct bytes){value, size}) ? ERR_OK : ERR_BAD_VALUE;
 }
 
 int vigil_txn_if_value(vigil_txn *t, const char *key, enum vigil_relation relation,
                        const void *value, size_t size)
 {
-    struct bytes bytes = {value, size};
-    if (!value || size > LIMIT_VALUE_SIZE_MAX || !value_valid(bytes))
-        return fail(t, size > LIMIT_VALUE_SIZE_MAX ? ERR_TOO_LARGE : ERR_BAD_VALUE);
-    return add_compare(t, COMPARE_VALUE, key, relation, 0, bytes);
+    int err = check_value(value, size);
+    if (err)
+        return fail(t, err);
+    return add_key_compare(t, COMPARE_VALUE, key, relation, 0, (struct bytes){value, size});
 }
 
 int vigil_txn_if_exists(vigil_txn *t, const char *key, bool exists)
 {
-    return add_compare(t, COMPARE_EXISTS, key, VIGIL_EQUAL, exists, (struct bytes){0});
+    return add_key_compare(t, COMPARE_EXISTS, key, VIGIL_EQUAL, exists, (struct bytes){0});
+}
+
+int vigil_txn_if_prefix_unchanged(vigil_txn *t, const char *prefix, uint64_t seq)
+{
+    struct txn_compare c = {.target = COMPARE_PREFIX, .relation = COMPARE_EQUAL, .number = seq};
+    int err = arguments_prefix(NULL, prefix, &c.key);
+    return add_compare(t, err, &c);
 }
 
 /* ---- operations ---- */
 
-static int add_op(vigil_txn *t, const char *key, struct txn_op *op)
+static int add_op(vigil_txn *t, int err, const struct txn_op *op)
 {
     if (t->error)
         return t->error;
-    int err = arguments_key(NULL, key, &op->key);
     if (err)
         return fail(t, err);
     if (t->op_counts[t->branch] == LIMIT_TXN_OPS)
@@ -131,27 +152,96 @@ static int add_op(vigil_txn *t, const char *key, struct txn_op *op)
     return check_buffer(t, &t->branches[t->branch]);
 }
 
+static int add_key_op(vigil_txn *t, uint8_t code, const char *key, int64_t by)
+{
+    struct txn_op op = {.op = code, .by = by};
+    int err = arguments_key(NULL, key, &op.key);
+    return add_op(t, err, &op);
+}
+
+static int add_value_op(vigil_txn *t, uint8_t code, const char *key, const void *value, size_t size)
+{
+    struct txn_op op = {.op = code, .value = {value, size}};
+    int err = check_value(value, size);
+    if (!err)
+        err = arguments_key(NULL, key, &op.key);
+    return add_op(t, err, &op);
+}
+
+static int add_prefix_op(vigil_txn *t, uint8_t code, const char *prefix, int64_t by)
+{
+    struct txn_op op = {.op = code, .by = by};
+    int err = arguments_prefix(NULL, prefix, &op.key);
+    return add_op(t, err, &op);
+}
+
 int vigil_txn_put(vigil_txn *t, const char *key, const void *value, size_t size)
 {
-    struct txn_op op = {.op = OP_PUT, .value = {value, size}};
-    if (!value || size > LIMIT_VALUE_SIZE_MAX || !value_valid(op.value))
-        return fail(t, size > LIMIT_VALUE_SIZE_MAX ? ERR_TOO_LARGE : ERR_BAD_VALUE);
-    return add_op(t, key, &op);
+    return add_value_op(t, OP_PUT, key, value, size);
 }
 
 int vigil_txn_delete(vigil_txn *t, const char *key)
 {
-    return add_op(t, key, &(struct txn_op){.op = OP_DELETE});
+    return add_key_op(t, OP_DELETE, key, 0);
 }
 
 int vigil_txn_incr(vigil_txn *t, const char *key, int64_t by)
 {
-    return add_op(t, key, &(struct txn_op){.op = OP_INCR, .by = by});
+    return add_key_op(t, OP_INCR, key, by);
 }
 
 int vigil_txn_get(vigil_txn *t, const char *key)
 {
-    return add_op(t, key, &(struct txn_op){.op = OP_GET});
+    return add_key_op(t, OP_GET, key, 0);
+}
+
+int vigil_txn_append(vigil_txn *t, const char *key, const void *value, size_t size)
+{
+    return add_value_op(t, TXN_APPEND, key, value, size);
+}
+
+int vigil_txn_add(vigil_txn *t, const char *key, const void *value, size_t size)
+{
+    return add_value_op(t, TXN_ADD, key, value, size);
+}
+
+int vigil_txn_set_default(vigil_txn *t, const char *key, const void *value, size_t size)
+{
+    return add_value_op(t, TXN_SET_DEFAULT, key, value, size);
+}
+
+int vigil_txn_pop(vigil_txn *t, const char *key)
+{
+    return add_key_op(t, TXN_POP, key, 0);
+}
+
+int vigil_txn_pop_any(vigil_txn *t, const char *prefix)
+{
+    return add_prefix_op(t, TXN_POP_ANY, prefix, 0);
+}
+
+int vigil_txn_clear_prefix(vigil_txn *t, const char *prefix)
+{
+    return add_prefix_op(t, TXN_CLEAR, prefix, 0);
+}
+
+int vigil_txn_count(vigil_txn *t, const char *prefix)
+{
+    return add_prefix_op(t, TXN_COUNT, prefix, 0);
+}
+
+int vigil_txn_list(vigil_txn *t, const char *prefix, uint32_t limit)
+{
+    return add_prefix_op(t, TXN_LIST, prefix, limit);
+}
+
+int vigil_txn_push(vigil_txn *t, const char *prefix, const void *value, size_t size)
+{
+    struct txn_op op = {.op = TXN_PUSH, .value = {value, size}};
+    int err = check_value(value, size);
+    if (!err)
+        err = arguments_prefix(NULL, prefix, &op.key);
+    return add_op(t, err, &op);
 }
 
 void vigil_txn_otherwise(vigil_txn *t)
@@ -159,16 +249,16 @@ void vigil_txn_otherwise(vigil_txn *t)
     t->branch = 1;
 }
 
-/* ---- committing ---- */
+/* ---- the request ---- */
 
-int mutation_begin_txn(struct vigil *v, const vigil_txn *t)
+int mutation_begin_txn(struct vigil *v, const vigil_txn *t, uint8_t flags)
 {
     struct wire_buffer *b;
     if (t->error)
         return connection_fail(v, t->error, "the transaction is not valid: %s",
                                error_text(t->error));
     size_t size = 6 + t->compares.size + t->branches[0].size + t->branches[1].size;
-    int err = connection_request_begin(v, OP_TXN, 0, size, &b);
+    int err = connection_request_begin(v, OP_TXN, flags, size, &b);
     if (err)
         return err;
     wire_write_u16(b, t->compare_count);
@@ -177,59 +267,5 @@ int mutation_begin_txn(struct vigil *v, const vigil_txn *t)
         wire_write_u16(b, t->op_counts[i]);
         wire_write_raw(b, t->branches[i].data, t->branches[i].size);
     }
-    return ERR_OK;
-}
-
-/* The results in *ret_results are the connection's, until its next call. */
-static int read_results(struct vigil *v, struct bytes bytes, uint16_t *ret_count)
-{
-    struct wire_reader r = wire_reader_of(bytes.data, bytes.size);
-    uint16_t count = wire_read_u16(&r);
-    if (r.failed || count > LIMIT_TXN_OPS)
-        return ERR_MALFORMED;
-    vigil_txn_result *results = calloc(count ? count : 1, sizeof *results);
-    if (!results)
-        return ERR_NO_MEMORY;
-    free(v->txn_results);
-    v->txn_results = results;
-    for (uint16_t i = 0; i < count; i++) {
-        struct txn_result result;
-        if (!txn_result_read(&r, &result))
-            return ERR_MALFORMED;
-        results[i] = (vigil_txn_result){.op = (enum vigil_op)result.op,
-                                        .present = result.present,
-                                        .seq = result.seq,
-                                        .value = result.value.size ? result.value.data : NULL,
-                                        .size = result.value.size};
-    }
-    *ret_count = count;
-    return wire_read_complete(&r) ? ERR_OK : ERR_MALFORMED;
-}
-
-int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succeeded, uint64_t *ret_seq,
-                     const vigil_txn_result **ret_results, size_t *ret_count)
-{
-    struct call call;
-    struct reply_txn body;
-    uint16_t count = 0;
-    int err = mutation_begin_txn(v, t);
-    if (err == ERR_OK)
-        err = connection_call(v, &call, v->request_timeout_ms);
-    if (err)
-        return err;
-    err = reply_txn_read(&call.reply.body, &body) ? read_results(v, body.results, &count)
-                                                  : ERR_MALFORMED;
-    if (err == ERR_MALFORMED)
-        return connection_malformed(v);
-    if (err)
-        return connection_fail(v, err, NULL);
-    if (ret_succeeded)
-        *ret_succeeded = body.succeeded;
-    if (ret_seq)
-        *ret_seq = call.reply.header.seq;
-    if (ret_results)
-        *ret_results = v->txn_results;
-    if (ret_count)
-        *ret_count = count;
     return ERR_OK;
 }

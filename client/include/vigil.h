@@ -176,12 +176,38 @@ VIGIL_EXPORT int vigil_delete(vigil *v, const char *key, const vigil_condition *
 VIGIL_EXPORT int vigil_incr(vigil *v, const char *key, int64_t by, int64_t *ret_integer,
                             const void **ret_value, size_t *ret_size, vigil_result *ret_result);
 
+/* A key as a read finds it. */
+typedef struct vigil_entry {
+    const char *key;   /* NUL-terminated */
+    const void *value; /* NULL if absent */
+    size_t size;
+    bool present;
+    uint64_t modified; /* seq of its last change (of its deletion, if absent and still known) */
+    uint64_t created;
+    uint64_t version;
+    uint64_t seq; /* the state was this at seq */
+} vigil_entry;
+
 /* ---- transactions ------------------------------------------------------------ */
 
 /* Collects compares, operations for when all of them hold, and others for when one does not. */
 typedef struct vigil_txn vigil_txn;
 enum vigil_relation { VIGIL_EQUAL = 1, VIGIL_NOT_EQUAL = 2, VIGIL_LESS = 3, VIGIL_GREATER = 4 };
-enum vigil_op { VIGIL_OP_PUT = 4, VIGIL_OP_DELETE = 5, VIGIL_OP_INCR = 6, VIGIL_OP_GET = 8 };
+enum vigil_op {
+    VIGIL_OP_PUT = 4,
+    VIGIL_OP_DELETE = 5,
+    VIGIL_OP_INCR = 6,
+    VIGIL_OP_GET = 8,
+    VIGIL_OP_APPEND = 64,
+    VIGIL_OP_ADD = 65,
+    VIGIL_OP_SET_DEFAULT = 66,
+    VIGIL_OP_POP = 67,
+    VIGIL_OP_POP_ANY = 68,
+    VIGIL_OP_CLEAR = 69,
+    VIGIL_OP_COUNT = 70,
+    VIGIL_OP_LIST = 71,
+    VIGIL_OP_PUSH = 72
+};
 
 VIGIL_EXPORT int vigil_txn_new(vigil_txn **ret_txn);
 VIGIL_EXPORT void vigil_txn_free(vigil_txn *t);
@@ -194,20 +220,62 @@ VIGIL_EXPORT int vigil_txn_if_version(vigil_txn *t, const char *key, enum vigil_
 VIGIL_EXPORT int vigil_txn_if_value(vigil_txn *t, const char *key, enum vigil_relation relation,
                                     const void *value, size_t size);
 VIGIL_EXPORT int vigil_txn_if_exists(vigil_txn *t, const char *key, bool exists);
+/* Nothing that starts with prefix ("": nothing at all) has changed after seq: was put or deleted, or
+ * has expired. What the server can no longer know counts as changed. */
+VIGIL_EXPORT int vigil_txn_if_prefix_unchanged(vigil_txn *t, const char *prefix, uint64_t seq);
+
+/* Operations; each sees what those before it have done. */
 VIGIL_EXPORT int vigil_txn_put(vigil_txn *t, const char *key, const void *value, size_t size);
 VIGIL_EXPORT int vigil_txn_delete(vigil_txn *t, const char *key);
 VIGIL_EXPORT int vigil_txn_incr(vigil_txn *t, const char *key, int64_t by);
 VIGIL_EXPORT int vigil_txn_get(vigil_txn *t, const char *key);
+/* To an array the value as one element more; to a string or binary another one of its kind. An
+ * absent key: an array of this element. BAD_VALUE where the key holds something else. */
+VIGIL_EXPORT int vigil_txn_append(vigil_txn *t, const char *key, const void *value, size_t size);
+/* To an array an element, unless one of the same bytes is in it already. */
+VIGIL_EXPORT int vigil_txn_add(vigil_txn *t, const char *key, const void *value, size_t size);
+/* Put, but only if the key is absent. */
+VIGIL_EXPORT int vigil_txn_set_default(vigil_txn *t, const char *key, const void *value,
+                                       size_t size);
+/* Deletes the key and gives what it had; or the first key, in bytewise order, that starts with
+ * prefix. Without effect if there is none. */
+VIGIL_EXPORT int vigil_txn_pop(vigil_txn *t, const char *key);
+VIGIL_EXPORT int vigil_txn_pop_any(vigil_txn *t, const char *prefix);
+/* Deletes, counts, or gives all keys that start with prefix; limit: of these rows at most so many,
+ * 0: no limit of its own. LIMIT where there are too many keys for one request (65536 to look at,
+ * deleted ones that are not yet forgotten included; 10000 to delete). */
+VIGIL_EXPORT int vigil_txn_clear_prefix(vigil_txn *t, const char *prefix);
+VIGIL_EXPORT int vigil_txn_count(vigil_txn *t, const char *prefix);
+VIGIL_EXPORT int vigil_txn_list(vigil_txn *t, const char *prefix, uint32_t limit);
+/* Puts the value at a new key: prefix, and behind it what sorts by the time of the push. */
+VIGIL_EXPORT int vigil_txn_push(vigil_txn *t, const char *prefix, const void *value, size_t size);
 /* Operations added from here on are for when a compare does not hold. */
 VIGIL_EXPORT void vigil_txn_otherwise(vigil_txn *t);
 
 typedef struct vigil_txn_result {
     enum vigil_op op;
-    bool present;      /* put, delete: the key was there before; get: it is there */
-    uint64_t seq;      /* put, delete, incr: its prev_seq; get: where it changed last */
-    const void *value; /* incr: the new value; get: the value */
+    /* get, pop_any: there is such a key; add: the element was in it already; otherwise: the key was
+     * there before */
+    bool present;
+    /* get, set_default: where the key changed last; otherwise where it had changed before */
+    uint64_t seq;
+    /* incr: the new value; get, pop, pop_any: the value; set_default: the value that holds now;
+     * append, add: the new length (elements, bytes); clear, count: how many; list: see
+     * vigil_txn_row. NULL: none */
+    const void *value;
     size_t size;
+    const char *key; /* push: the new key; pop_any: the key, if present; NUL-terminated */
 } vigil_txn_result;
+
+typedef struct vigil_row {
+    const char *key; /* not terminated */
+    size_t key_size;
+    uint64_t modified; /* seq of its last change */
+    const void *value;
+    size_t size;
+} vigil_row;
+/* The rows of a list's result, in bytewise order of the keys: *at is 0 at first. False: no more. */
+VIGIL_EXPORT bool vigil_txn_row(const vigil_txn_result *result, size_t *at, vigil_row *ret_row);
 
 /* Blocks. All or nothing, one record. *ret_succeeded: the compares held. *ret_seq: the record's
  * seq, or the head where nothing changed. The results are in *ret_results, one per operation of the
@@ -217,6 +285,48 @@ typedef struct vigil_txn_result {
 VIGIL_EXPORT int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succeeded,
                                   uint64_t *ret_seq, const vigil_txn_result **ret_results,
                                   size_t *ret_count);
+
+/* ---- a dict's other methods ---------------------------------------------------- */
+
+/* Each is one request and, where it changes anything, one record; blocking, exactly once, all ret_
+ * may be NULL. *ret_seq: the record's seq, or the head where nothing changed. Errors beside those of
+ * every mutation are those of the operations above. Values in results are valid until the next call
+ * with the connection. */
+
+/* Puts the value if the key is absent. *ret_entry: what holds now (modified and the like: where it
+ * has changed last; created and version are 0). *ret_put: it was absent. */
+VIGIL_EXPORT int vigil_set_default(vigil *v, const char *key, const void *value, size_t size,
+                                   bool *ret_put, vigil_entry *ret_entry);
+/* Deletes the key. *ret_entry: what it had been; NOT_FOUND if it is absent. */
+VIGIL_EXPORT int vigil_pop(vigil *v, const char *key, vigil_entry *ret_entry, uint64_t *ret_seq);
+/* The first key that starts with prefix ("": of all). No two calls get the same one. NOT_FOUND if
+ * there is none. */
+VIGIL_EXPORT int vigil_pop_any(vigil *v, const char *prefix, vigil_entry *ret_entry,
+                               uint64_t *ret_seq);
+typedef struct vigil_pair {
+    const char *key;
+    const void *value;
+    size_t size;
+} vigil_pair;
+/* Puts all of them (10000 at most), or none. Of a key that is there twice the last value counts. */
+VIGIL_EXPORT int vigil_put_many(vigil *v, const vigil_pair *pairs, size_t count, uint64_t *ret_seq);
+/* *ret_length: elements, or bytes of a string or binary. */
+VIGIL_EXPORT int vigil_append(vigil *v, const char *key, const void *value, size_t size,
+                              uint64_t *ret_length, uint64_t *ret_seq);
+/* *ret_added: no such element was in the array. */
+VIGIL_EXPORT int vigil_add(vigil *v, const char *key, const void *value, size_t size,
+                           bool *ret_added, uint64_t *ret_length, uint64_t *ret_seq);
+/* Deletes all keys that start with prefix ("": all), in one record. */
+VIGIL_EXPORT int vigil_clear(vigil *v, const char *prefix, uint64_t *ret_count, uint64_t *ret_seq);
+/* How many keys start with prefix ("": all). Where they are too many for one request they are
+ * listed, which takes as long as vigil_list with this timeout_ms. *ret_seq: the state was this at
+ * seq. */
+VIGIL_EXPORT int vigil_count(vigil *v, const char *prefix, int timeout_ms, uint64_t *ret_count,
+                             uint64_t *ret_seq);
+/* Puts the value at a new key. *ret_key: prefix, and behind it what sorts by the time of the push;
+ * of two that one client makes one after another the second sorts after the first. */
+VIGIL_EXPORT int vigil_push(vigil *v, const char *prefix, const void *value, size_t size,
+                            const char **ret_key, uint64_t *ret_seq);
 
 /* ---- pipelining ---------------------------------------------------------------- */
 
@@ -259,17 +369,6 @@ VIGIL_EXPORT int vigil_fd(vigil *v);
 
 /* ---- reads -------------------------------------------------------------------- */
 
-typedef struct vigil_entry {
-    const char *key;   /* NUL-terminated */
-    const void *value; /* NULL if absent */
-    size_t size;
-    bool present;
-    uint64_t modified; /* seq of its last change (of its deletion, if absent and still known) */
-    uint64_t created;
-    uint64_t version;
-    uint64_t seq; /* the state was this at seq */
-} vigil_entry;
-
 /* Blocks. An absent key is VIGIL_OK with present false. */
 VIGIL_EXPORT int vigil_get(vigil *v, const char *key, vigil_entry *ret_entry);
 /* Several keys (4096 at most) at one seq; ret_entries has room for count. */
@@ -283,6 +382,63 @@ VIGIL_EXPORT int vigil_get_many(vigil *v, const char *const *keys, size_t count,
 VIGIL_EXPORT int vigil_list(vigil *v, const char *prefix, bool with_values, int timeout_ms,
                             bool (*each)(void *context, const vigil_entry *entry), void *context,
                             uint64_t *ret_seq);
+
+/* ---- functions that are atomic --------------------------------------------------- */
+
+/* What a function of vigil_atomically reads and writes through; good until that returns. */
+typedef struct vigil_atomic vigil_atomic;
+/* Reads, decides, writes; returns 0 to have the writes made, or something else to end without effect.
+ * It is run again whenever something that it has read has changed before its writes were made, so
+ * it must not do what cannot be done twice, and its result has to be that of its last run. It may
+ * see values of different seqs side by side, but what it does with them then is never made true. It
+ * should be short: the server gives a turn of at most 200 ms (see below). */
+typedef int vigil_atomic_function(vigil_atomic *a, void *context);
+
+typedef struct vigil_atomic_options {
+    int timeout_ms; /* after it no other run is begun; 0: the connection's request timeout;
+                     * negative: for ever */
+    uint32_t tries; /* before it queues up for a turn; 0: 8 */
+} vigil_atomic_options;
+
+/* clang-format off */
+#define VIGIL_ATOMIC_OPTIONS_INIT {0}
+/* clang-format on */
+
+/* Runs the function until nothing that it read has changed by the time its writes are made: all of
+ * them, as one record, exactly once. A key that was read as absent counts, and so does everything
+ * under a prefix that was listed. What has changed is brought by the answer that says so: a run
+ * begins with one round trip for each key that it has not read before, and ends with one.
+ * Where many contend for the same keys it queues up, after so many tries, for a turn: meanwhile
+ * their vigil_atomically waits, and everything else goes on. Who has died loses its turn.
+ * options and ret_seq may be NULL. *ret_seq: the record's seq, or, without writes, where all that was
+ * read was true together. Blocks. Returns what the function returned, unless 0; or
+ *   CONFLICT   the time is over, and no try came through; without effect
+ *   INVALID    within another vigil_atomically of this connection
+ *   EPOCH_CHANGED   the server's journal was replaced meanwhile; without effect
+ * or the first error of a call with the handle, or of the commit, as for a transaction (so
+ * DISCONNECTED, TIMEOUT and OUTCOME_UNKNOWN say what they say there). The connection must not be
+ * used otherwise while the function runs. */
+VIGIL_EXPORT int vigil_atomically(vigil *v, vigil_atomic_function *function, void *context,
+                                  const vigil_atomic_options *options, uint64_t *ret_seq);
+
+/* Of these, an error sticks: all further ones return it, and so does vigil_atomically, unless the
+ * function returns something else than 0. Values that are read are valid until the function returns.
+ * The run's own writes are seen. *ret_value is NULL for an absent key. */
+VIGIL_EXPORT int vigil_atomic_get(vigil_atomic *a, const char *key, const void **ret_value,
+                                  size_t *ret_size);
+/* As vigil_list, with values; each must not use the handle. modified is 0 for what the run has
+ * written. INTERRUPTED, if each has returned false, does not stick. */
+VIGIL_EXPORT int vigil_atomic_list(vigil_atomic *a, const char *prefix,
+                                   bool (*each)(void *context, const vigil_entry *entry),
+                                   void *context);
+VIGIL_EXPORT int vigil_atomic_put(vigil_atomic *a, const char *key, const void *value, size_t size);
+/* Of an absent key: nothing. */
+VIGIL_EXPORT int vigil_atomic_delete(vigil_atomic *a, const char *key);
+/* get, add, put. *ret_integer as of vigil_incr. */
+VIGIL_EXPORT int vigil_atomic_incr(vigil_atomic *a, const char *key, int64_t by,
+                                   int64_t *ret_integer);
+/* Which run this is: 1, 2, ... */
+VIGIL_EXPORT uint32_t vigil_atomic_run(const vigil_atomic *a);
 
 /* ---- backup --------------------------------------------------------------------- */
 

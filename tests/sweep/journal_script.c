@@ -257,6 +257,23 @@ static int batch(struct script *s, struct journal *j, unsigned parts, bool *ret_
     return ERR_OK;
 }
 
+/* An error, or as many rows as there are keys at most, in order. */
+static void scan_all(struct script *s, struct journal *j)
+{
+    struct bytes last = {NULL, 0};
+    struct bytes key;
+    struct state_row row;
+    int err = journal_state_seek(j, last);
+    for (uint64_t n = 0; err == ERR_OK; n++, last = key) {
+        err = journal_state_next(j, &key, &row);
+        if (err == ERR_OK &&
+            (bytes_compare(last, key) >= 0 || n == KEYS || row.modified > s->ledger->attempted))
+            wrong(s, "a scan has a row too many, %.*s", (int)key.size, (const char *)key.data);
+        if (err == ERR_OK && n == KEYS)
+            return;
+    }
+}
+
 static void look_up(struct script *s, struct journal *j)
 {
     struct failure failure = {0};
@@ -274,6 +291,7 @@ static void look_up(struct script *s, struct journal *j)
         if (err == ERR_OK && (row.modified == 0 || row.modified > s->ledger->attempted))
             wrong(s, "the row of %s is wrong", c.key);
     }
+    scan_all(s, j);
     journal_view_end(j);
 }
 

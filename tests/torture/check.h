@@ -16,6 +16,7 @@ struct check {
     uint64_t oldest;    /* by the last reading */
     uint64_t *key_seqs; /* where keys changed, key after key, rising */
     size_t *key_first;  /* [key], into key_seqs; one more at the end */
+    bool *changes;      /* [operation]: work that has made a record */
 };
 
 void checked(struct check *c, enum property p);
@@ -41,7 +42,20 @@ bool is_mutation(enum operation_kind kind);
 /* It may have taken effect or not: there is no answer, or the answer says so. */
 bool is_in_doubt(const struct operation *o);
 
+/* The record in which a value that is used once was put; 0: in none. */
+struct mark_places;
+struct mark_places *mark_places_of(const struct check *c);
+uint64_t mark_place(const struct mark_places *places, uint64_t mark);
+/* A step that puts such a value. */
+bool is_signed(const struct work_step *s);
+/* The first of an operation's steps that is; NULL: none. */
+const struct work_step *signed_step(const struct check *c, const struct operation *o);
+
 void check_journal(struct check *c);
+/* Before all that asks for c->changes. */
+void check_work(struct check *c);
+void check_totals(struct check *c);
+void check_lives(struct check *c);
 void check_operations(struct check *c);
 void check_real_time(struct check *c);
 /* What a history told, asked for when floor had been told already. */

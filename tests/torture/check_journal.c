@@ -95,7 +95,7 @@ static bool was_forgotten(const struct check *c, uint32_t key, const uint64_t *l
         return true; /* there may have been a deletion that nobody saw */
     const struct seen_record *r = record_at(c, last[key]);
     const struct seen_change *change = r ? change_of_key(c, r, key) : NULL;
-    return change && change->op == VIGIL_DELETE && last[key] < c->oldest;
+    return change && change->op != VIGIL_PUT && last[key] < c->oldest;
 }
 
 /* Each change names the one before it of its key, and each record comes no earlier than the one before. */

@@ -42,6 +42,9 @@ static size_t collect_requests(const struct check *c, struct mark_user *users)
         const struct operation *o = &c->e->operations.items[i];
         if (o->kind == OPERATION_PUT && o->mark)
             users[count++] = (struct mark_user){o->mark, 0, o};
+        const struct work_step *step = signed_step(c, o);
+        if (step)
+            users[count++] = (struct mark_user){step->mark, 0, o};
         for (size_t k = 0; o->kind == OPERATION_TXN && k < o->change_count; k++) {
             const struct seen_change *change = &c->e->changes.items[o->first_change + k];
             if (is_put(change)) {
@@ -57,7 +60,8 @@ static void judge_request(struct check *c, const struct operation *o, const stru
                           size_t count)
 {
     bool refused =
-        !is_in_doubt(o) && (o->error != 0 || (o->kind == OPERATION_TXN && !o->succeeded));
+        !is_in_doubt(o) &&
+        (o->error != 0 || ((o->kind == OPERATION_TXN || o->kind == OPERATION_DO) && !o->succeeded));
     checked(c, PROPERTY_EXACTLY_ONCE);
     if (count > 1)
         accuse(c, PROPERTY_EXACTLY_ONCE,

@@ -13,10 +13,9 @@
 
 static const char *kind_name(const struct operation *o)
 {
-    static const char *const names[] = {"put",  "del",  "incr",    "txn",   "get",
-                                        "list", "wait", "compact", "peek",  "history",
-                                        "open", "ack",  "look",    "backup"};
-    _Static_assert(sizeof names / sizeof *names == OPERATION_BACKUP + 1, "one for each kind");
+    static const char *const names[OPERATION_KINDS] = {
+        "put",  "del",     "incr", "txn", "do",   "get",    "list",  "wait",  "compact",
+        "peek", "history", "open", "ack", "look", "backup", "grant", "renew", "revoke"};
     return names[o->kind];
 }
 
@@ -146,6 +145,7 @@ static void check_one_answer_a_record(struct check *c)
     for (size_t i = 0; i < c->e->operations.count; i++) {
         const struct operation *o = &c->e->operations.items[i];
         if (!is_mutation(o->kind) || o->error != 0 || o->seq > c->head ||
+            (o->kind == OPERATION_DO && !c->changes[i]) ||
             (o->kind == OPERATION_TXN &&
              (!o->succeeded || !record_at(c, o->seq) || !txn_matches(c, o, record_at(c, o->seq)))))
             continue;
@@ -168,7 +168,8 @@ static void check_order_asked(struct check *c)
         if (o->process != process)
             last = 0;
         process = o->process;
-        if (!is_mutation(o->kind) || o->error != 0 || o->kind == OPERATION_TXN)
+        if (!is_mutation(o->kind) || o->error != 0 || o->kind == OPERATION_TXN ||
+            (o->kind == OPERATION_DO && !c->changes[i]))
             continue;
         checked(c, PROPERTY_SERIAL);
         if (o->seq <= last)
@@ -183,7 +184,7 @@ void check_operations(struct check *c)
 {
     for (size_t i = 0; i < c->e->operations.count; i++) {
         const struct operation *o = &c->e->operations.items[i];
-        if (is_mutation(o->kind) && o->error == 0)
+        if (is_mutation(o->kind) && o->kind != OPERATION_DO && o->error == 0)
             check_acknowledged(c, o);
     }
     check_one_answer_a_record(c);
@@ -224,6 +225,8 @@ static void check_not_before(struct check *c, const struct operation *o, uint64_
     const struct seen_record *r = record_at(c, o->seq);
     if (o->kind == OPERATION_TXN && o->succeeded && r && !txn_matches(c, o, r))
         adds = false; /* nothing to do: it only read */
+    if (o->kind == OPERATION_DO)
+        adds = c->changes[o - c->e->operations.items];
     checked(c, PROPERTY_SERIAL);
     if (adds ? o->seq <= floor : o->seq < floor)
         accuse(c, PROPERTY_SERIAL, "%s: %s at %" PRIu64 ", begun after %" PRIu64 " had been told",
@@ -285,7 +288,7 @@ static void walk_moments(struct check *c, const struct moment *moments, size_t c
             check_not_before(c, o, floors[index]);
             if (o->seq > floor)
                 floor = o->seq;
-        } else if (o->error == VIGIL_CONFLICT && is_mutation(o->kind)) {
+        } else if (o->error == VIGIL_CONFLICT && is_mutation(o->kind) && o->kind != OPERATION_DO) {
             check_conflict(c, o, floors[index]);
         } else if (o->kind == OPERATION_PEEK && o->error == 0) {
             check_peek(c, o, floors[index]);

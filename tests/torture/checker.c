@@ -13,9 +13,9 @@
 const char *property_name(enum property p)
 {
     static const char *const names[PROPERTY_COUNT] = {
-        "serial",       "durable",  "ordered",   "unique",     "reliable",
-        "atomic",       "filtered", "resumable", "bookmarked", "honest",
-        "exactly once", "waits",    "cursors",   "before",     "backups"};
+        "serial",   "durable",   "ordered",    "unique",  "reliable",     "atomic",
+        "filtered", "resumable", "bookmarked", "honest",  "exactly once", "waits",
+        "cursors",  "before",    "backups",    "results", "totals",       "lives"};
     return names[p];
 }
 
@@ -128,7 +128,7 @@ static void index_keys(struct check *c)
 
 bool is_mutation(enum operation_kind kind)
 {
-    return kind <= OPERATION_TXN;
+    return kind <= OPERATION_DO;
 }
 
 bool is_in_doubt(const struct operation *o)
@@ -158,10 +158,12 @@ void checker_run(const struct evidence *e, const struct checker_options *options
             c.head = e->journal.items[i].seq;
     }
     c.records = calloc(c.head + 1, sizeof *c.records);
-    if (!c.records)
+    c.changes = calloc(e->operations.count + 1, sizeof *c.changes);
+    if (!c.records || !c.changes)
         abort();
     check_journal(&c);
     index_keys(&c);
+    check_work(&c);
     check_operations(&c);
     check_real_time(&c);
     check_once(&c);
@@ -170,7 +172,10 @@ void checker_run(const struct evidence *e, const struct checker_options *options
     check_watches(&c);
     check_cursors(&c);
     check_restored(&c);
+    check_totals(&c);
+    check_lives(&c);
     ret_verdict->unread = c.unread;
+    free(c.changes);
     free(c.key_seqs);
     free(c.key_first);
     free(c.records);

@@ -11,6 +11,9 @@
  *   check_watches.c      each watch against what the journal says it should have seen
  *   check_cursors.c      each named cursor over all who held it
  *   check_restored.c     what was restored against what was backed up
+ *   check_work.c         what operations did and told, worked out again by a model (work_model.h)
+ *   check_totals.c       the sum of all accounts, in every view of them
+ *   check_lives.c        keys that expire: which, not too early, and all of them
  */
 #ifndef VIGIL_TESTS_TORTURE_CHECKER_H
 #define VIGIL_TESTS_TORTURE_CHECKER_H
@@ -33,6 +36,9 @@ enum property {
     PROPERTY_CURSORS,
     PROPERTY_BEFORE,
     PROPERTY_BACKUPS,
+    PROPERTY_RESULTS,
+    PROPERTY_TOTALS,
+    PROPERTY_LIVES,
     PROPERTY_COUNT
 };
 
@@ -47,6 +53,7 @@ struct finding {
 struct verdict {
     struct finding findings[PROPERTY_COUNT];
     uint64_t increments_acknowledged, increments_in_doubt, increments_applied;
+    uint64_t expired;    /* keys */
     uint64_t unread;     /* records that were removed before anybody could read them */
     uint64_t violations; /* of all */
 };

@@ -39,6 +39,10 @@ void evidence_free(struct evidence *e)
     free(e->journal.items);
     free(e->readings.items);
     free(e->operations.items);
+    free(e->steps.items);
+    free(e->sights.items);
+    free(e->totals.items);
+    free(e->bytes.items);
     free(e->entries.items);
     free(e->digests.items);
     free(e->watches.items);
@@ -70,13 +74,23 @@ static void place_key(struct evidence *e, uint32_t index)
     e->key_slots[slot] = index + 1;
 }
 
-uint32_t evidence_key(struct evidence *e, const char *key)
+bool evidence_find_key(const struct evidence *e, const char *key, uint32_t *ret_key)
 {
     for (size_t slot = hash_of(key) % e->key_slots_count; e->key_slots[slot];
          slot = (slot + 1) % e->key_slots_count) {
-        if (strcmp(e->keys.items[e->key_slots[slot] - 1], key) == 0)
-            return e->key_slots[slot] - 1;
+        if (strcmp(e->keys.items[e->key_slots[slot] - 1], key) == 0) {
+            *ret_key = e->key_slots[slot] - 1;
+            return true;
+        }
     }
+    return false;
+}
+
+uint32_t evidence_key(struct evidence *e, const char *key)
+{
+    uint32_t found;
+    if (evidence_find_key(e, key, &found))
+        return found;
     *LIST_ADD(&e->keys) = strdup(key);
     if (e->keys.count * 2 > e->key_slots_count) {
         e->key_slots_count *= 2;

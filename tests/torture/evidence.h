@@ -11,7 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/torture/work.h"
+
 enum { NO_ANSWER = -1, PATTERNS_MAX = 16 };
+#define NO_KEY UINT32_MAX
 #define NEVER UINT64_MAX
 
 /* A growing array: items of TYPE, count in use. */
@@ -22,12 +25,19 @@ enum { NO_ANSWER = -1, PATTERNS_MAX = 16 };
         size_t allocated; \
     }
 
+/* A value's bytes, where the history has them. */
+struct shown {
+    size_t at;   /* in bytes */
+    size_t size; /* 0: it has not */
+};
+
 struct seen_change {
     uint32_t key; /* index into keys */
     uint8_t op;   /* enum vigil_change_op; of a request, 3 is an increment */
     uint16_t part;
     uint64_t prev_seq;
-    uint64_t mark;        /* 0: no value; of an increment, by how much */
+    uint64_t mark; /* 0: no value; of an increment, by how much */
+    struct shown shown;
     uint8_t before;       /* enum vigil_before, as a watcher was told */
     uint64_t before_mark; /* 0: no value */
 };
@@ -51,6 +61,7 @@ enum operation_kind {
     OPERATION_DELETE,
     OPERATION_INCR,
     OPERATION_TXN,
+    OPERATION_DO,
     OPERATION_GET,
     OPERATION_LIST,
     OPERATION_WAIT,
@@ -60,7 +71,26 @@ enum operation_kind {
     OPERATION_CURSOR_OPEN,
     OPERATION_CURSOR_ACKNOWLEDGE,
     OPERATION_CURSOR_LOOK,
-    OPERATION_BACKUP
+    OPERATION_BACKUP,
+    OPERATION_LEASE_OPEN,
+    OPERATION_LEASE_RENEW,
+    OPERATION_LEASE_CLOSE,
+    OPERATION_KINDS
+};
+
+/* A step of work, and its result. */
+struct work_step {
+    enum work_code code;
+    uint32_t key;   /* or prefix */
+    uint32_t other; /* MOVE */
+    int64_t by;
+    uint64_t mark;
+    struct shown shown;
+    /* the result */
+    unsigned present; /* 2: not told */
+    uint64_t seq;     /* NEVER: not told */
+    uint64_t result_mark;
+    uint32_t result_key; /* of a push, or popany; NO_KEY: none */
 };
 
 struct operation {
@@ -77,18 +107,24 @@ struct operation {
     char condition; /* 0 none, 's' seq, 'v' mark */
     uint64_t condition_operand;
     size_t first_change, change_count;   /* of a txn */
-    size_t first_compare, compare_count; /* of a txn: changes with key and prev_seq */
-    bool since_state;                    /* of a wait */
-    uint32_t filter;                     /* of a cursor's opening */
-    uint64_t acknowledges;               /* of a cursor: this seq */
-    bool waits;                          /* and the answer says that it is durable */
+    size_t first_compare, compare_count; /* of a txn, or work: changes with key and prev_seq */
+    enum work_way way;
+    size_t first_step, step_count; /* of work */
+    uint64_t lease;                /* of a lease: which; answered, where it was opened */
+    uint64_t ttl_ms;               /* of a lease's opening */
+    bool since_state;              /* of a wait */
+    uint32_t filter;               /* of a cursor's opening */
+    uint64_t acknowledges;         /* of a cursor: this seq */
+    bool waits;                    /* and the answer says that it is durable */
     uint64_t since, until, divisor, remainder;
     /* what was answered */
     uint64_t seq;
     uint64_t prev_seq;
     uint64_t version;
     uint64_t result_mark;
-    bool succeeded; /* of a txn; of a wait: the state satisfied it; of a history: it is complete */
+    bool results_known; /* of work: those of its steps */
+    bool
+        succeeded; /* of a txn, or work; of a wait: the state satisfied it; of a history: it is complete */
     uint64_t count, first, digest; /* of a history; seq is its last */
 };
 
@@ -109,6 +145,20 @@ struct digest_claim {
     uint64_t count;
     uint64_t digest;
     size_t operation; /* SIZE_MAX: of a mirror */
+};
+
+/* Some record, in which keys expired, had come by that time. */
+struct sight {
+    uint64_t time_us;
+    uint64_t seq;
+};
+
+/* All accounts at seq. */
+struct total_claim {
+    uint32_t source;
+    uint64_t seq;
+    uint64_t accounts;
+    int64_t total;
 };
 
 struct seen_filter {
@@ -156,6 +206,10 @@ struct evidence {
     LIST_OF(struct seen_record) journal; /* in the order of reading */
     LIST_OF(struct reading) readings;
     LIST_OF(struct operation) operations;
+    LIST_OF(struct work_step) steps;
+    LIST_OF(struct sight) sights;
+    LIST_OF(struct total_claim) totals;
+    LIST_OF(uint8_t) bytes;
     LIST_OF(struct entry_claim) entries;
     LIST_OF(struct digest_claim) digests;
     LIST_OF(struct watch_event) watches;
@@ -178,6 +232,8 @@ bool evidence_add_file(struct evidence *e, const char *path);
 /* Every file NAME.history in the folder. */
 bool evidence_add_folder(struct evidence *e, const char *folder);
 
+/* False: no line has named it. */
+bool evidence_find_key(const struct evidence *e, const char *key, uint32_t *ret_key);
 bool filter_matches(const struct evidence *e, uint32_t filter, uint32_t key);
 
 #endif

@@ -86,10 +86,16 @@ void history_i64(struct history *h, int64_t number)
 
 void history_value(struct history *h, const void *value, size_t size)
 {
-    if (value)
-        history_u64(h, value_mark(value, size));
-    else
+    if (!value) {
         history_word(h, "-");
+        return;
+    }
+    history_u64(h, value_mark(value, size));
+    if (!value_is_shown(value, size))
+        return;
+    add(h, ":");
+    for (size_t i = 0; i < size; i++)
+        add(h, "%02x", ((const uint8_t *)value)[i]);
 }
 
 void history_end(struct history *h)
@@ -105,7 +111,7 @@ void history_end(struct history *h)
 uint64_t history_now_us(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_BOOTTIME, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
@@ -128,6 +134,14 @@ uint64_t value_mark(const void *value, size_t size)
 {
     uint64_t mark = mixed(fnv1a(UINT64_C(0xcbf29ce484222325), value, size) ^ size);
     return mark ? mark : 1;
+}
+
+bool value_is_shown(const void *value, size_t size)
+{
+    uint8_t type = size > 0 ? *(const uint8_t *)value : 0xc0;
+    bool is_integer = type < 0x80 || type >= 0xe0 || (type >= 0xcc && type <= 0xd3);
+    bool is_array = (type & 0xf0) == 0x90 || type == 0xdc;
+    return size <= VALUE_SHOWN_MAX && (is_integer || is_array);
 }
 
 uint64_t digest_of(const char *key, uint64_t modified, uint64_t mark)

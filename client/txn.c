@@ -159,9 +159,10 @@ static int add_key_op(vigil_txn *t, uint8_t code, const char *key, int64_t by)
     return add_op(t, err, &op);
 }
 
-static int add_value_op(vigil_txn *t, uint8_t code, const char *key, const void *value, size_t size)
+static int add_value_op(vigil_txn *t, uint8_t code, const char *key, const void *value, size_t size,
+                        int64_t by)
 {
-    struct txn_op op = {.op = code, .value = {value, size}};
+    struct txn_op op = {.op = code, .by = by, .value = {value, size}};
     int err = check_value(value, size);
     if (!err)
         err = arguments_key(NULL, key, &op.key);
@@ -177,7 +178,15 @@ static int add_prefix_op(vigil_txn *t, uint8_t code, const char *prefix, int64_t
 
 int vigil_txn_put(vigil_txn *t, const char *key, const void *value, size_t size)
 {
-    return add_value_op(t, OP_PUT, key, value, size);
+    return add_value_op(t, OP_PUT, key, value, size, 0);
+}
+
+int vigil_txn_put_ttl(vigil_txn *t, const char *key, const void *value, size_t size,
+                      uint64_t ttl_ms)
+{
+    if (ttl_ms == 0 || ttl_ms > LIMIT_TTL_MS)
+        return fail(t, ERR_INVALID);
+    return add_value_op(t, TXN_PUT_TTL, key, value, size, (int64_t)ttl_ms);
 }
 
 int vigil_txn_delete(vigil_txn *t, const char *key)
@@ -197,17 +206,17 @@ int vigil_txn_get(vigil_txn *t, const char *key)
 
 int vigil_txn_append(vigil_txn *t, const char *key, const void *value, size_t size)
 {
-    return add_value_op(t, TXN_APPEND, key, value, size);
+    return add_value_op(t, TXN_APPEND, key, value, size, 0);
 }
 
 int vigil_txn_add(vigil_txn *t, const char *key, const void *value, size_t size)
 {
-    return add_value_op(t, TXN_ADD, key, value, size);
+    return add_value_op(t, TXN_ADD, key, value, size, 0);
 }
 
 int vigil_txn_set_default(vigil_txn *t, const char *key, const void *value, size_t size)
 {
-    return add_value_op(t, TXN_SET_DEFAULT, key, value, size);
+    return add_value_op(t, TXN_SET_DEFAULT, key, value, size, 0);
 }
 
 int vigil_txn_pop(vigil_txn *t, const char *key)

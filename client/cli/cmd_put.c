@@ -23,38 +23,6 @@ static const struct option_spec options[] = {
     {"meta", 0, NULL, "print seq, prev_seq and version as one JSON object"},
 };
 
-/* The value of the word JSON or of --file. */
-static int read_value(const struct cli *cli, const struct arguments *arguments,
-                      const char *const *values, struct wire_buffer *value)
-{
-    const char *file = values[OPTION_FILE];
-    enum value_form form = VALUE_JSON;
-    struct wire_buffer text;
-    int err = EXIT_DONE;
-
-    if (values[OPTION_STRING] != NULL && values[OPTION_BINARY] != NULL)
-        return cli_usage_error(cli, "a value is either --string or --binary");
-    if ((arguments->word_count == 2) == (file != NULL))
-        return cli_usage_error(cli, "give the value either as an argument or with --file");
-    if (values[OPTION_STRING] != NULL)
-        form = VALUE_STRING;
-    else if (values[OPTION_BINARY] != NULL)
-        form = VALUE_BINARY;
-    if (file == NULL && strcmp(arguments->words[1], "-") == 0)
-        file = "-";
-    if (file == NULL) {
-        struct bytes word = {(const uint8_t *)arguments->words[1], strlen(arguments->words[1])};
-        return value_argument_parse(cli, "the value", word, form, EXIT_USAGE, value);
-    }
-    wire_buffer_init(&text, VALUE_ARGUMENT_SIZE_MAX);
-    err = value_argument_read_file(cli, file, &text);
-    if (err == EXIT_DONE)
-        err = value_argument_parse(cli, file, (struct bytes){text.data, text.size}, form,
-                                   EXIT_ERROR, value);
-    wire_buffer_free(&text);
-    return err;
-}
-
 static void print_result(struct wire_buffer *out, const vigil_result *result, bool meta)
 {
     if (meta) {
@@ -81,7 +49,9 @@ static int run(struct cli *cli, const struct arguments *arguments, const char *c
     int err = value_argument_condition(cli, values[OPTION_IF_SEQ], values[OPTION_IF_ABSENT],
                                        values[OPTION_IF_VALUE], &condition_value, &condition);
     if (err == EXIT_DONE)
-        err = read_value(cli, arguments, values, &value);
+        err = value_argument_read(cli, arguments->word_count == 2 ? arguments->words[1] : NULL,
+                                  values[OPTION_FILE], values[OPTION_STRING], values[OPTION_BINARY],
+                                  &value);
     if (err == EXIT_DONE)
         err = cli_connect(cli);
     if (err != EXIT_DONE)
@@ -106,6 +76,7 @@ const struct command command_put = {
     .text =
         "Sets KEY to the value and prints the seq of the change. By then it is durable, and on\n"
         "its way to every watcher. JSON may be - for standard input.\n"
+        "Several keys at once, all or none: 'vigil txn', or a line {\"txn\":[...]} of 'vigil load'.\n"
         "With an --if- option that does not hold, nothing is done, and the exit code is 3.\n",
     .examples = "  vigil put job/7 '{\"state\":\"queued\",\"tries\":0}'\n"
                 "  vigil put motd --string 'Back at nine'\n"

@@ -1,5 +1,5 @@
 /*
- * filter_jq.h - a jq expression as a condition on values.
+ * filter_jq.h - a jq expression as a condition on values, or as what makes a new one.
  *
  * jq's numbers are 64-bit floats: integers beyond 2^53 are rounded before the
  * expression sees them.
@@ -20,5 +20,12 @@ void filter_jq_free(struct filter_jq *f);
  * ERR_INVALID if the expression fails on the value, with jq's message. */
 int filter_jq_evaluate(struct filter_jq *f, struct bytes value, bool *ret_holds,
                        struct failure *failure);
+
+/* The expression's one output for this value (NULL data: null), appended to out; nothing where it
+ * has none. *ret_count: 0 or 1. ERR_OK; ERR_INVALID with a sentence: the expression fails on the
+ * value, has several outputs, or the value has integers that jq would round; ERR_BAD_VALUE: the
+ * output is no value. */
+int filter_jq_transform(struct filter_jq *f, struct bytes value, struct wire_buffer *out,
+                        size_t *ret_count, struct failure *failure);
 
 #endif

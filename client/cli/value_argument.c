@@ -88,6 +88,35 @@ int value_argument_read_file(const struct cli *cli, const char *path, struct wir
     return EXIT_DONE;
 }
 
+int value_argument_read(const struct cli *cli, const char *word, const char *file,
+                        const char *string, const char *binary, struct wire_buffer *value)
+{
+    enum value_form form = VALUE_JSON;
+    struct wire_buffer text;
+
+    if (string != NULL && binary != NULL)
+        return cli_usage_error(cli, "a value is either --string or --binary");
+    if ((word != NULL) == (file != NULL))
+        return cli_usage_error(cli, "give the value either as an argument or with --file");
+    if (string != NULL)
+        form = VALUE_STRING;
+    else if (binary != NULL)
+        form = VALUE_BINARY;
+    if (file == NULL && strcmp(word, "-") == 0)
+        file = "-";
+    if (file == NULL)
+        return value_argument_parse(cli, "the value",
+                                    (struct bytes){(const uint8_t *)word, strlen(word)}, form,
+                                    EXIT_USAGE, value);
+    wire_buffer_init(&text, VALUE_ARGUMENT_SIZE_MAX);
+    int err = value_argument_read_file(cli, file, &text);
+    if (err == EXIT_DONE)
+        err = value_argument_parse(cli, file, (struct bytes){text.data, text.size}, form,
+                                   EXIT_ERROR, value);
+    wire_buffer_free(&text);
+    return err;
+}
+
 int value_argument_condition(const struct cli *cli, const char *if_seq, const char *if_absent,
                              const char *if_value, struct wire_buffer *storage,
                              vigil_condition *ret_condition)

@@ -16,6 +16,10 @@ int value_argument_parse(const struct cli *cli, const char *what, struct bytes t
 /* The content of a file ("-": standard input), followed by a NUL that is not counted. */
 int value_argument_read_file(const struct cli *cli, const char *path, struct wire_buffer *out);
 
+/* The value of a command line: word (NULL: not given; "-" is standard input) or the content of file,
+ * exactly one of which is given, taken as --string or --binary say. */
+int value_argument_read(const struct cli *cli, const char *word, const char *file,
+                        const char *string, const char *binary, struct wire_buffer *value);
 /* --if-seq, --if-absent, --if-value (each NULL if not given) as a condition. The value goes to
  * storage, which has to outlive the condition. */
 int value_argument_condition(const struct cli *cli, const char *if_seq, const char *if_absent,

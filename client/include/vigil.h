@@ -69,9 +69,9 @@ enum vigil_error {
     VIGIL_FOREIGN = 28,
     VIGIL_STOPPING = 29,
     VIGIL_INTERNAL = 30,
-    VIGIL_INTERRUPTED = 31, /* a signal handler ran, or the application's own function said stop */
+    VIGIL_INTERRUPTED = 31,  /* a signal handler ran, or the application's own function said stop */
     VIGIL_CURSOR_TAKEN = 32, /* another watcher has opened the same cursor */
-    VIGIL_SCRIPT = 33, /* the function has failed: vigil_failure_text says all about it */
+    VIGIL_SCRIPT = 33,       /* the function has failed: vigil_failure_text says all about it */
     VIGIL_LEASE_ENDED = 34
 };
 
@@ -206,7 +206,8 @@ enum vigil_op {
     VIGIL_OP_CLEAR = 69,
     VIGIL_OP_COUNT = 70,
     VIGIL_OP_LIST = 71,
-    VIGIL_OP_PUSH = 72
+    VIGIL_OP_PUSH = 72,
+    VIGIL_OP_PUT_TTL = 73
 };
 
 VIGIL_EXPORT int vigil_txn_new(vigil_txn **ret_txn);
@@ -226,6 +227,9 @@ VIGIL_EXPORT int vigil_txn_if_prefix_unchanged(vigil_txn *t, const char *prefix,
 
 /* Operations; each sees what those before it have done. */
 VIGIL_EXPORT int vigil_txn_put(vigil_txn *t, const char *key, const void *value, size_t size);
+/* Put, and the key expires by itself ttl_ms later (1 to ten years), unless it is put again. */
+VIGIL_EXPORT int vigil_txn_put_ttl(vigil_txn *t, const char *key, const void *value, size_t size,
+                                   uint64_t ttl_ms);
 VIGIL_EXPORT int vigil_txn_delete(vigil_txn *t, const char *key);
 VIGIL_EXPORT int vigil_txn_incr(vigil_txn *t, const char *key, int64_t by);
 VIGIL_EXPORT int vigil_txn_get(vigil_txn *t, const char *key);

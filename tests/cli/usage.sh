@@ -2,7 +2,7 @@
 # Help for everything; each wrong command line is exit code 2 with a hint; output that fails is an error.
 . "$(dirname "$0")/lib_cli.sh"
 
-commands=(put get del incr ls watch wait history load compact cursors status ping backup verify)
+commands=(put get del incr txn update setdefault pop append add push clear count ls watch wait history load compact cursors status ping backup verify)
 
 expect 0 help
 [[ -z $err ]] || fail "help on standard error: $err"
@@ -44,6 +44,7 @@ err_has 'takes no value'
 
 # Too few and too many words.
 for line in put get del incr wait history backup verify 'get a b' 'put a 1 2' 'del a b' 'incr a 1 2' \
+    'txn {} {}' update 'update a' 'update a . b' setdefault pop 'pop a b' append add push clear 'clear a b' 'count a b' \
     'ls a b' 'wait a b' 'history a b' 'load a b' 'compact' 'compact 5' 'status a' 'ping a' 'backup a b' 'verify a b'; do
     # shellcheck disable=SC2086
     expect 2 $line

@@ -244,6 +244,11 @@ int vigil_txn_list(vigil_txn *t, const char *prefix, uint32_t limit)
     return add_prefix_op(t, TXN_LIST, prefix, limit);
 }
 
+int vigil_txn_keys(vigil_txn *t, const char *prefix, uint32_t limit)
+{
+    return add_prefix_op(t, TXN_KEYS, prefix, limit);
+}
+
 int vigil_txn_push(vigil_txn *t, const char *prefix, const void *value, size_t size)
 {
     struct txn_op op = {.op = TXN_PUSH, .value = {value, size}};

@@ -112,27 +112,46 @@ int vigil_txn_commit(vigil *v, const vigil_txn *t, bool *ret_succeeded, uint64_t
                                ret_count);
 }
 
+static bool read_key(struct wire_reader *r, struct bytes *ret_key)
+{
+    struct bytes field;
+    return value_next(r, &field) && value_read_string(field, ret_key);
+}
+
+/* What follows the key of a row of a list. */
+static bool read_fields(struct wire_reader *r, vigil_row *row)
+{
+    struct value_integer modified;
+    struct bytes field;
+    struct bytes value;
+    if (!value_next(r, &field) || value_read_integer(field, &modified) != ERR_OK ||
+        !value_next(r, &value))
+        return false;
+    row->modified = modified.bits;
+    row->value = value.data;
+    row->size = value.size;
+    return true;
+}
+
 bool vigil_txn_row(const vigil_txn_result *result, size_t *at, vigil_row *ret_row)
 {
     struct wire_reader r = wire_reader_of(result->value, result->size);
-    struct value_integer modified;
-    struct bytes field;
+    bool is_list = result->op == VIGIL_OP_LIST;
+    vigil_row row = {.key = NULL};
     struct bytes key;
-    struct bytes value;
     uint32_t count;
-    if (result->op != VIGIL_OP_LIST || !result->value || !value_next_array(&r, &count))
+    if ((!is_list && result->op != VIGIL_OP_KEYS) || !result->value ||
+        !value_next_array(&r, &count))
         return false;
     if (*at > 0 && *at <= result->size)
         r.at = (const uint8_t *)result->value + *at;
-    if (!value_next_array(&r, &count) || count != 3 || !value_next(&r, &field) ||
-        !value_read_string(field, &key) || !value_next(&r, &field) ||
-        value_read_integer(field, &modified) != ERR_OK || !value_next(&r, &value))
+    if (is_list && (!value_next_array(&r, &count) || count != 3))
         return false;
-    *ret_row = (vigil_row){.key = (const char *)key.data,
-                           .key_size = key.size,
-                           .modified = modified.bits,
-                           .value = value.data,
-                           .size = value.size};
+    if (!read_key(&r, &key) || (is_list && !read_fields(&r, &row)))
+        return false;
+    row.key = (const char *)key.data;
+    row.key_size = key.size;
+    *ret_row = row;
     *at = (size_t)(r.at - (const uint8_t *)result->value);
     return true;
 }

@@ -358,7 +358,8 @@ enum txn_code {
     TXN_LIST = 71,     /* at most by of them, if that is not 0 */
     TXN_PUSH = 72,     /* a new key that begins with it and sorts behind those pushed before */
     TXN_PUT_TTL = 73,  /* put, and the key ends by itself, by milliseconds later */
-    TXN_PUT_LEASE = 74 /* put, and the key ends with the lease that by's bits name */
+    TXN_PUT_LEASE = 74, /* put, and the key ends with the lease that by's bits name */
+    TXN_KEYS = 75       /* key is a prefix: its keys alone, at most by of them, if that is not 0 */
 };
 /* What PUSH adds to the prefix: the record's seq and the number of the operation in its list, in
  * hexadecimal, as in 00000000000002af-0001. */

@@ -207,7 +207,8 @@ enum vigil_op {
     VIGIL_OP_COUNT = 70,
     VIGIL_OP_LIST = 71,
     VIGIL_OP_PUSH = 72,
-    VIGIL_OP_PUT_TTL = 73
+    VIGIL_OP_PUT_TTL = 73,
+    VIGIL_OP_KEYS = 75
 };
 
 VIGIL_EXPORT int vigil_txn_new(vigil_txn **ret_txn);
@@ -251,6 +252,8 @@ VIGIL_EXPORT int vigil_txn_pop_any(vigil_txn *t, const char *prefix);
 VIGIL_EXPORT int vigil_txn_clear_prefix(vigil_txn *t, const char *prefix);
 VIGIL_EXPORT int vigil_txn_count(vigil_txn *t, const char *prefix);
 VIGIL_EXPORT int vigil_txn_list(vigil_txn *t, const char *prefix, uint32_t limit);
+/* The same, of the keys alone. */
+VIGIL_EXPORT int vigil_txn_keys(vigil_txn *t, const char *prefix, uint32_t limit);
 /* Puts the value at a new key: prefix, and behind it what sorts by the time of the push. */
 VIGIL_EXPORT int vigil_txn_push(vigil_txn *t, const char *prefix, const void *value, size_t size);
 /* Operations added from here on are for when a compare does not hold. */
@@ -264,8 +267,8 @@ typedef struct vigil_txn_result {
     /* get, set_default: where the key changed last; otherwise where it had changed before */
     uint64_t seq;
     /* incr: the new value; get, pop, pop_any: the value; set_default: the value that holds now;
-     * append, add: the new length (elements, bytes); clear, count: how many; list: see
-     * vigil_txn_row. NULL: none */
+     * append, add: the new length (elements, bytes); clear, count: how many; list,
+     * keys: see vigil_txn_row. NULL: none */
     const void *value;
     size_t size;
     const char *key; /* push: the new key; pop_any: the key, if present; NUL-terminated */
@@ -274,11 +277,11 @@ typedef struct vigil_txn_result {
 typedef struct vigil_row {
     const char *key; /* not terminated */
     size_t key_size;
-    uint64_t modified; /* seq of its last change */
-    const void *value;
+    uint64_t modified; /* of a list: seq of its last change */
+    const void *value; /* of a list; of keys NULL */
     size_t size;
 } vigil_row;
-/* The rows of a list's result, in bytewise order of the keys: *at is 0 at first. False: no more. */
+/* The rows of a list's or keys' result, in bytewise order of the keys: *at is 0 at first. False: no more. */
 VIGIL_EXPORT bool vigil_txn_row(const vigil_txn_result *result, size_t *at, vigil_row *ret_row);
 
 /* Blocks. All or nothing, one record. *ret_succeeded: the compares held. *ret_seq: the record's

@@ -247,6 +247,7 @@ static const struct txn_entry {
     {TXN_CLEAR, ON_PREFIX, txn_clear},
     {TXN_COUNT, ON_PREFIX, txn_count},
     {TXN_LIST, ON_PREFIX, txn_list},
+    {TXN_KEYS, ON_PREFIX, txn_list},
     {TXN_PUSH, ON_PREFIX | PUTS, txn_push},
     {TXN_PUT_TTL, ON_KEY | PUTS, run_put_ttl},
     {TXN_PUT_LEASE, ON_KEY | PUTS, run_put_lease},
@@ -266,7 +267,7 @@ static int check_prefix(struct request *q, const struct txn_op *op)
     int err = prefix_check(q, op->key);
     if (err)
         return err;
-    if (op->op == TXN_LIST && op->by < 0)
+    if ((op->op == TXN_LIST || op->op == TXN_KEYS) && op->by < 0)
         return request_fail(q, ERR_INVALID, "a list of at most %lld keys cannot be",
                             (long long)op->by);
     if (op->op == TXN_PUSH &&

@@ -84,6 +84,7 @@ struct listing {
     struct core *core;
     struct request *q;
     uint64_t rows_max; /* 0: as many as there are */
+    bool keys_only;
     uint32_t rows;
     bool own;
 };
@@ -92,11 +93,14 @@ static int list_one(void *context, const struct write_set_entry *entry)
 {
     struct listing *l = context;
     struct wire_buffer *made = &l->core->made;
-    value_write_array(made, 3);
+    if (!l->keys_only)
+        value_write_array(made, 3);
     value_write_string(made, entry->key);
-    value_write_number(made, entry->modified);
-    wire_write_raw(made, entry->value.data, entry->value.size);
-    l->own |= entry->own;
+    if (!l->keys_only) {
+        value_write_number(made, entry->modified);
+        wire_write_raw(made, entry->value.data, entry->value.size);
+        l->own |= entry->own;
+    }
     l->rows++;
     int err = txn_check_made(l->core, l->q);
     return !err && l->rows == l->rows_max ? WRITE_SET_STOP : err;
@@ -104,7 +108,10 @@ static int list_one(void *context, const struct write_set_entry *entry)
 
 int txn_list(struct core *core, struct request *q, struct txn_step *step)
 {
-    struct listing l = {.core = core, .q = q, .rows_max = (uint64_t)step->op.by};
+    struct listing l = {.core = core,
+                        .q = q,
+                        .rows_max = (uint64_t)step->op.by,
+                        .keys_only = step->op.op == TXN_KEYS};
     uint8_t head[VALUE_HEAD_SIZE_MAX];
     wire_buffer_clear(&core->made);
     /* Room for the head, whose size shows when all rows are there. */

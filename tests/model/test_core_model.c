@@ -184,6 +184,7 @@ static void report(const struct model *m, uint64_t seed)
         (unsigned long long)replays, (unsigned long long)reopens, (unsigned long long)compacted);
     /* A model that never meets the rare cases would prove nothing. */
     assert_true(m->aborts > 100 && m->restarts > 10 && m->checkpoints > 100);
+    assert_true(m->ref.txn_results[TXN_KEYS] > 100);
     for (unsigned op = TXN_APPEND; op <= TXN_PUSH; op++)
         assert_true(m->ref.txn_results[op] > 100);
     assert_true(m->ref.prefix_compares[0] > 1000 && m->ref.prefix_compares[1] > 1000);

@@ -105,7 +105,7 @@ struct reference {
     uint64_t leases_before[REF_FILTERS][REF_PEERS];
     uint64_t compact_target_before;
     uint64_t compact_target;
-    uint64_t txn_results[TXN_PUSH + 1]; /* of each operation, how often it went well */
+    uint64_t txn_results[TXN_KEYS + 1]; /* of each operation, how often it went well */
     uint64_t prefix_compares[2];        /* that held, or not */
     /* Of the batch at hand. */
     struct ref_expected *expected;

@@ -25,7 +25,7 @@ struct txn_list {
 
 static bool is_of_prefix(uint8_t op)
 {
-    return op >= TXN_POP_ANY && op <= TXN_PUSH;
+    return (op >= TXN_POP_ANY && op <= TXN_PUSH) || op == TXN_KEYS;
 }
 
 /* Of no key, of many, or of one. */
@@ -48,9 +48,10 @@ static bool has_prefix(const struct reference *ref, size_t key, const char *pref
 static uint8_t random_op(struct reference *ref, const struct txn_list *list, size_t i)
 {
     static const uint8_t ops[] = {
-        OP_PUT,      OP_PUT,     OP_PUT,   OP_DELETE, OP_INCR,         OP_GET,  OP_GET,
-        TXN_APPEND,  TXN_APPEND, TXN_ADD,  TXN_ADD,   TXN_SET_DEFAULT, TXN_POP, TXN_SET_DEFAULT,
-        TXN_POP_ANY, TXN_COUNT,  TXN_LIST, TXN_PUSH,  TXN_POP_ANY,     OP_PUT,  TXN_SET_DEFAULT};
+        OP_PUT,      OP_PUT,          OP_PUT,          OP_DELETE, OP_INCR,  OP_GET,
+        OP_GET,      TXN_APPEND,      TXN_APPEND,      TXN_ADD,   TXN_ADD,  TXN_SET_DEFAULT,
+        TXN_POP,     TXN_SET_DEFAULT, TXN_POP_ANY,     TXN_COUNT, TXN_LIST, TXN_PUSH,
+        TXN_POP_ANY, OP_PUT,          TXN_SET_DEFAULT, TXN_KEYS};
     if (i > 0 && list->ops[i - 1].op == TXN_PUSH)
         return TXN_POP_ANY;
     if (sample_below(&ref->random, 100) == 0)
@@ -64,7 +65,8 @@ static void random_txn_op(struct reference *ref, struct txn_list *list, size_t i
     uint8_t op = random_op(ref, list, i);
     uint8_t key = (uint8_t)sample_below(&ref->random, keys);
     list->ops[i].key = key;
-    list->ops[i].by = op == TXN_LIST ? (int64_t)sample_below(&ref->random, 6) : ref_random_by(ref);
+    list->ops[i].by = op == TXN_LIST || op == TXN_KEYS ? (int64_t)sample_below(&ref->random, 6)
+                                                       : ref_random_by(ref);
     list->ops[i].value = ref_random_value(ref);
     random_prefix(ref, list->ops[i].prefix);
     if (op == TXN_PUSH || (i > 0 && list->ops[i - 1].op == TXN_PUSH))
@@ -330,12 +332,14 @@ static void run_all(const struct reference *ref, struct txn_run *run, uint8_t op
     for (uint8_t key = 0; key < REF_KEYS; key++) {
         if (!run->keys[key].present || !has_prefix(ref, key, prefix))
             continue;
-        if (op == TXN_LIST && most > 0 && count == most)
+        if ((op == TXN_LIST || op == TXN_KEYS) && most > 0 && count == most)
             break;
         count++;
         if (op == TXN_CLEAR) {
             run->keys[key].present = false;
             touch(run, key);
+        } else if (op == TXN_KEYS) {
+            write_text(value, bytes_of(ref->key_names[key]));
         } else if (op == TXN_LIST) {
             wire_write_u8(value, 0x93);
             write_text(value, bytes_of(ref->key_names[key]));
@@ -345,7 +349,7 @@ static void run_all(const struct reference *ref, struct txn_run *run, uint8_t op
     }
     result->present = count > 0;
     result->seq = 0;
-    if (op != TXN_LIST) {
+    if (op != TXN_LIST && op != TXN_KEYS) {
         write_number(value, count);
         return;
     }

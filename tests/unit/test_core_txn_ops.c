@@ -207,6 +207,10 @@ static void test_prefixes(void **state)
     assert_result(one(f, TXN_LIST, "q/", 1, none), true, 0, bytes_of("\x91\x93\xa3q/a\x03\x01"));
     assert_result(one(f, TXN_LIST, "x", 0, none), false, 0, bytes_of("\x90"));
     refused(f, TXN_LIST, "q/", -1, none, ERR_INVALID, "at most -1");
+    assert_result(one(f, TXN_KEYS, "q/", 0, none), true, 0, bytes_of("\x92\xa3q/a\xa3q/b"));
+    assert_result(one(f, TXN_KEYS, "q/", 1, none), true, 0, bytes_of("\x91\xa3q/a"));
+    assert_result(one(f, TXN_KEYS, "x", 0, none), false, 0, bytes_of("\x90"));
+    refused(f, TXN_KEYS, "q/", -1, none, ERR_INVALID, "at most -1");
     assert_result(one(f, TXN_POP_ANY, "q/", 0, none), true, 3, bytes_of("\x92\xa3q/a\x01"));
     assert_result(one(f, TXN_CLEAR, "q", 0, none), true, 0, value_number(2));
     assert_result(one(f, TXN_POP_ANY, "q", 0, none), false, 0, none);

@@ -113,7 +113,7 @@ void atomic_leave_turn(struct vigil_atomic *a)
         return;
     a->turn_count = 0;
     /* Whatever goes wrong here, the place ends by itself. What the caller is to be told stays. */
-    struct failure failure = a->v->failure;
+    struct connection_failure failure = a->v->failure;
     if (connection_request_begin(a->v, OP_TURN, 0, 1, &b) == ERR_OK) {
         wire_write_u8(b, TURN_LEAVE);
         if (connection_request_end(a->v, ignore_reply, NULL, NULL) == ERR_OK)

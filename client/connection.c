@@ -16,7 +16,7 @@
 
 enum { SCRATCH_MAX = LIMIT_GET_KEYS * (LIMIT_KEY_SIZE + 1) };
 
-static _Thread_local struct failure open_failure;
+static _Thread_local struct connection_failure open_failure;
 
 int connection_fail(struct vigil *v, int code, const char *format, ...)
 {
@@ -138,8 +138,11 @@ int vigil_open(const vigil_options *options, vigil **ret_connection)
     if (!ret_connection)
         return ERR_INVALID;
     struct vigil *v = calloc(1, sizeof *v);
-    if (!v)
-        return failure_set(&open_failure, ERR_NO_MEMORY, "%s", error_text(ERR_NO_MEMORY));
+    if (!v) {
+        open_failure.code = ERR_NO_MEMORY;
+        snprintf(open_failure.text, sizeof open_failure.text, "%s", error_text(ERR_NO_MEMORY));
+        return ERR_NO_MEMORY;
+    }
     int err = init(v, options);
     if (err == ERR_OK)
         err = wait_until_ready(v);

@@ -43,6 +43,12 @@ enum {
     STEP_MAX_MS = 1100 /* longest that one step counts on now_ms; waits are shorter */
 };
 
+/* The last failure: longer than others' (protocol/failure.h), because of that of a function. */
+struct connection_failure {
+    int code;
+    char text[LIMIT_SCRIPT_ERROR_TEXT + 1];
+};
+
 struct vigil {
     void *context;
     struct endpoint endpoint;
@@ -107,7 +113,7 @@ struct vigil {
     struct reply_frame *received_frame;
     struct wire_buffer scratch;
     vigil_txn_result *txn_results;
-    struct failure failure;
+    struct connection_failure failure;
 };
 
 /* Sets the failure text and returns code. format NULL: the code's own sentence. */

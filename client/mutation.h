@@ -11,6 +11,8 @@ int mutation_begin_put(struct vigil *v, const char *key, const void *value, size
                        const vigil_condition *condition);
 int mutation_begin_delete(struct vigil *v, const char *key, const vigil_condition *condition);
 int mutation_begin_incr(struct vigil *v, const char *key, int64_t by);
+int mutation_begin_call(struct vigil *v, const vigil_function *function, const void *arguments,
+                        size_t arguments_size, bool check_only);
 int mutation_begin_get(struct vigil *v, const char *key);
 /* flags: 0 or REQUEST_ATOMIC. */
 int mutation_begin_txn(struct vigil *v, const vigil_txn *t, uint8_t flags);

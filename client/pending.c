@@ -256,6 +256,14 @@ static bool read_outcome(const struct reply *reply, struct pending_outcome *o)
         return read_incr(&body, &o->completion);
     case OP_GET:
         return read_get(&body, o);
+    case OP_CALL: {
+        struct reply_call b;
+        if (!reply_call_read(&body, &b))
+            return false;
+        o->completion.value = b.value.data;
+        o->completion.size = b.value.size;
+        return true;
+    }
     case OP_TXN: {
         struct reply_txn b;
         if (!reply_txn_read(&body, &b))

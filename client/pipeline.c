@@ -76,6 +76,15 @@ int vigil_send_txn(vigil *v, const vigil_txn *t, uint64_t *ret_id)
     return err ? err : end(v, ret_id);
 }
 
+int vigil_send_call(vigil *v, const vigil_function *function, const void *arguments,
+                    size_t arguments_size, uint64_t *ret_id)
+{
+    int err = check_room(v);
+    if (err == ERR_OK)
+        err = mutation_begin_call(v, function, arguments, arguments_size, false);
+    return err ? err : end(v, ret_id);
+}
+
 void vigil_stop_on_error(vigil *v, bool on)
 {
     v->stop_on_error = on;

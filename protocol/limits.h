@@ -39,6 +39,14 @@
 #define LIMIT_GROWN_BYTES (16u << 20)
 #define LIMIT_ERROR_TEXT 512 /* bytes */
 
+/* Functions. What is settable is a default here. */
+#define LIMIT_FUNCTION_SOURCE (256u << 10) /* bytes */
+#define LIMIT_FUNCTION_DEPTH 5000          /* calls within each other */
+#define LIMIT_FUNCTION_STEPS 1000000       /* settable */
+#define LIMIT_FUNCTION_TIME_MS 50          /* settable; all of a message may take twice that */
+#define LIMIT_FUNCTION_MEMORY (8u << 20)   /* bytes; settable */
+#define LIMIT_SCRIPT_ERROR_TEXT 4096       /* bytes: message and traceback */
+
 /* Sessions: exactly once. */
 #define LIMIT_SESSIONS 10000           /* default, settable */
 #define LIMIT_SESSION_WINDOW 4096      /* numbers after the last one that the client acknowledged */

@@ -54,6 +54,8 @@ enum { REQUEST_IF_SEQ = 1, REQUEST_IF_VALUE = 2 };
 enum { REQUEST_CURSOR_AS_STORED = 1 };
 /* Flag of TXN: it is CONFLICT if it would write what another peer's turn covers. */
 enum { REQUEST_ATOMIC = 1 };
+/* Flag of CALL: the function is compiled, and not run. */
+enum { REQUEST_CALL_CHECK = 1 };
 /* Flags of LIST. */
 enum { REQUEST_LIST_VALUES = 1 };
 
@@ -78,6 +80,7 @@ enum { REQUEST_LIST_VALUES = 1 };
     X(17, CURSOR_MOVE, cursor_move)     \
     X(18, CURSOR_DELETE, cursor_delete) \
     X(19, CURSOR_LIST, cursor_list)     \
+    X(20, CALL, call)                   \
     X(21, LEASE_OPEN, lease_open)       \
     X(22, LEASE_RENEW, lease_renew)     \
     X(23, LEASE_CLOSE, lease_close)     \
@@ -100,7 +103,7 @@ static inline bool request_op_is_replay(uint8_t op)
 /* The ops that make records: within a session they take effect once. */
 static inline bool request_op_is_mutation(uint8_t op)
 {
-    return op >= OP_PUT && op <= OP_TXN;
+    return (op >= OP_PUT && op <= OP_TXN) || op == OP_CALL;
 }
 
 /* ---- bodies: F(kind, name) ------------------------------------------------ */
@@ -134,6 +137,8 @@ static inline bool request_op_is_mutation(uint8_t op)
 #define REQUEST_LEASE_OPEN(F) F(u32, ttl_ms)
 #define REQUEST_LEASE_RENEW(F) F(rest, leases) /* u16 n, n u64 */
 #define REQUEST_LEASE_CLOSE(F) F(u64, lease)   /* its keys end at once */
+/* Exactly one of name and source; arguments: a MessagePack array, or nothing for an empty one. */
+#define REQUEST_CALL(F) F(bytes16, name) F(bytes32, source) F(bytes32, arguments)
 #define REQUEST_REPLAY(F) \
     F(u64, epoch) F(u64, after) F(u64, until) F(u32, bytes_max) F(rest, filter)
 #define REQUEST_LIST(F) F(u64, epoch) F(u32, bytes_max) F(bytes16, prefix) F(bytes16, after)
@@ -177,6 +182,7 @@ static inline bool request_op_is_mutation(uint8_t op)
 #define REPLY_LEASE_OPEN(F) F(u64, lease)
 #define REPLY_LEASE_RENEW(F) F(rest, known) /* u16 n, n u8: 1 known, 0 ended */
 #define REPLY_LEASE_CLOSE(F) F(nothing, unused)
+#define REPLY_CALL(F) F(bytes32, value) /* what the function has returned */
 #define REPLY_REPLAY(F) F(u64, from) F(u64, to) F(u32, count) F(bytes32, records)
 #define REPLY_LIST(F) F(u64, applied) F(u8, more) F(u32, count) F(bytes32, rows)
 #define REPLY_HISTORY(F) F(u8, end) F(u64, next_seq) F(u32, count) F(bytes32, records)
@@ -223,6 +229,7 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
     X(request_lease_open, REQUEST_LEASE_OPEN)       \
     X(request_lease_renew, REQUEST_LEASE_RENEW)     \
     X(request_lease_close, REQUEST_LEASE_CLOSE)     \
+    X(request_call, REQUEST_CALL)                   \
     X(request_replay, REQUEST_REPLAY)               \
     X(request_list, REQUEST_LIST)                   \
     X(request_history, REQUEST_HISTORY)             \
@@ -249,6 +256,7 @@ enum history_end { HISTORY_MORE = 0, HISTORY_COMPLETE = 1, HISTORY_COMPACTED = 2
     X(reply_lease_open, REPLY_LEASE_OPEN)           \
     X(reply_lease_renew, REPLY_LEASE_RENEW)         \
     X(reply_lease_close, REPLY_LEASE_CLOSE)         \
+    X(reply_call, REPLY_CALL)                       \
     X(reply_replay, REPLY_REPLAY)                   \
     X(reply_list, REPLY_LIST)                       \
     X(reply_history, REPLY_HISTORY)                 \
@@ -311,7 +319,8 @@ void reply_message_begin(struct wire_buffer *b, const struct reply_message_heade
 size_t reply_begin(struct wire_buffer *b, const struct reply_header *h);
 void message_part_end(struct wire_buffer *b, size_t begin);
 void message_set_count(struct wire_buffer *b, size_t start, uint16_t count);
-/* A whole error reply; text may be NULL (then the code's own sentence), is cut at LIMIT_ERROR_TEXT. */
+/* A whole error reply; text may be NULL (then the code's own sentence), is cut at
+ * LIMIT_ERROR_TEXT, or that of SCRIPT at LIMIT_SCRIPT_ERROR_TEXT. */
 void reply_write_error(struct wire_buffer *b, uint8_t op, uint64_t id, uint16_t status,
                        uint64_t seq, const char *text);
 

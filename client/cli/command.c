@@ -115,12 +115,22 @@ static void print_failure(const struct cli *cli, const char *hint, const char *f
     va_end(arguments);
 }
 
+/* A function's failure keeps its lines: message, then traceback. */
+static void print_function_failure(const struct cli *cli, const char *text)
+{
+    fprintf(stderr, "vigil: %s: %s\n", cli->command->name, text);
+}
+
 int cli_failure(const struct cli *cli, int error)
 {
     const char *text = vigil_failure_text(cli->connection);
 
     if (text == NULL || *text == '\0')
         text = vigil_error_text(error);
+    if (error == VIGIL_SCRIPT) {
+        print_function_failure(cli, text);
+        return cli_exit_code(error);
+    }
     print_failure(cli, hint_for(error), "%s", text);
     return cli_exit_code(error);
 }

@@ -335,6 +335,32 @@ VIGIL_EXPORT int vigil_count(vigil *v, const char *prefix, int timeout_ms, uint6
 VIGIL_EXPORT int vigil_push(vigil *v, const char *prefix, const void *value, size_t size,
                             const char **ret_key, uint64_t *ret_seq);
 
+/* ---- functions ----------------------------------------------------------------- */
+
+/* A function in Lua 5.4 that runs at the server, serially and on the state; what it changes becomes
+ * one record, or nothing does. docs/functions.md says what it sees and what bounds it. */
+typedef struct vigil_function {
+    const char *name; /* of one that is stored: its source is the string at VIGIL_FUNCTIONS name */
+    const char *source; /* or, with name NULL, the function itself; not kept */
+    size_t source_size;
+} vigil_function;
+/* Functions are ordinary keys with this prefix: vigil_put stores one, watches see it change. */
+#define VIGIL_FUNCTIONS "vigil/function/"
+
+/* Blocks; exactly once. arguments: a MessagePack array, or NULL for none. *ret_value: what the function
+ * has returned, as MessagePack, until the connection's next call. *ret_seq: the record's seq, or the
+ * head where nothing changed. All ret_ may be NULL.
+ * SCRIPT: the function has failed or came to a limit, and nothing has changed; vigil_failure_text has
+ * the message, where it was raised and the traceback, in several lines. NOT_FOUND: there is no function
+ * of that name. BAD_VALUE: the arguments are no array, or what is stored is no string. TOO_LARGE: a
+ * result of more than 64 KiB (within a session; with no_session, 8 MiB). LIMIT: it looked at or would
+ * change too much. */
+VIGIL_EXPORT int vigil_call(vigil *v, const vigil_function *function, const void *arguments,
+                            size_t arguments_size, const void **ret_value, size_t *ret_size,
+                            uint64_t *ret_seq);
+/* Whether it compiles: the server tries, and runs nothing. SCRIPT: it does not. */
+VIGIL_EXPORT int vigil_function_check(vigil *v, const vigil_function *function);
+
 /* ---- pipelining ---------------------------------------------------------------- */
 
 /* send queues a request and returns its id without waiting; requests take effect in the order they
@@ -348,6 +374,8 @@ VIGIL_EXPORT int vigil_send_delete(vigil *v, const char *key, const vigil_condit
 VIGIL_EXPORT int vigil_send_incr(vigil *v, const char *key, int64_t by, uint64_t *ret_id);
 VIGIL_EXPORT int vigil_send_get(vigil *v, const char *key, uint64_t *ret_id);
 VIGIL_EXPORT int vigil_send_txn(vigil *v, const vigil_txn *t, uint64_t *ret_id);
+VIGIL_EXPORT int vigil_send_call(vigil *v, const vigil_function *function, const void *arguments,
+                                 size_t arguments_size, uint64_t *ret_id);
 /* From the next request on: after a failure, mutations that were sent behind it end as ABORTED rather
  * than being applied, until the failure has been received (a read may still be answered). Off at
  * first. Without a session one message at a time is under way. */
@@ -360,7 +388,7 @@ typedef struct vigil_completion {
     int error;           /* the request's own outcome */
     vigil_result result; /* of a get: seq is where the key changed last, version its version */
     bool present;        /* of a get: the key is there; of a txn: the compares held */
-    const void *value;   /* of incr: the new value; of get: the value; until the next call */
+    const void *value;   /* of incr, get, call: the value, the result; until the next call */
     size_t size;
 } vigil_completion;
 

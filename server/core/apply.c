@@ -212,6 +212,7 @@ static const struct op_entry ops[] = {
     [OP_CURSOR_DELETE] = {apply_cursor_delete, 0},
     [OP_CURSOR_LIST] = {apply_cursor_list, 0},
     [OP_TURN] = {apply_turn, 0},
+    [OP_CALL] = {apply_call, REQUEST_CALL_CHECK},
     [OP_LEASE_OPEN] = {apply_lease_open, 0},
     [OP_LEASE_RENEW] = {apply_lease_renew, 0},
     [OP_LEASE_CLOSE] = {apply_lease_close, 0},
@@ -241,6 +242,7 @@ int core_apply(struct core *core, struct request *q, uint16_t *ret_status)
     struct wire_buffer *replies = &core->batch.replies;
     size_t begin = replies->size;
     q->text[0] = '\0';
+    q->long_text = NULL;
     q->error_seq = 0;
     q->looked_at = 0;
     q->appended = 0;
@@ -251,7 +253,8 @@ int core_apply(struct core *core, struct request *q, uint16_t *ret_status)
     if (err == ERR_OK)
         return ERR_OK;
     replies->size = begin;
+    const char *text = q->text[0] != '\0' ? q->text : NULL;
     reply_write_error(replies, q->header.op, q->header.id, *ret_status, q->error_seq,
-                      q->text[0] != '\0' ? q->text : NULL);
+                      q->long_text ? q->long_text : text);
     return replies->failed ? ERR_NO_MEMORY : ERR_OK;
 }

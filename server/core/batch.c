@@ -124,6 +124,7 @@ void core_batch_begin(struct core *core, uint64_t time_us, uint64_t now_ms)
     b->last_seq = core->head;
     b->first_seq = core->head + 1;
     b->compact_target = core->compact_target;
+    b->function_us = 0;
     b->requests = 0;
     b->mutations = 0;
     b->expired = 0;
@@ -147,7 +148,8 @@ bool core_batch_full(const struct core *core)
 {
     const struct batch *b = &core->batch;
     return b->requests >= LIMIT_BATCH_REQUESTS || b->place_count >= LIMIT_BATCH_REQUESTS ||
-           b->records.size + b->replies.size >= LIMIT_BATCH_BYTES;
+           b->records.size + b->replies.size >= LIMIT_BATCH_BYTES ||
+           b->function_us >= core->limits.function_ms * 1000;
 }
 
 size_t core_batch_record_count(const struct core *core)
@@ -266,6 +268,7 @@ static int apply_all(struct core *core, struct bytes peer, struct bytes message,
     q.peer = peer;
     q.all_looked_at = 0;
     q.all_appended = 0;
+    q.function_us = 0;
     exactly_once_begin(core, &q, h);
     for (uint16_t i = 0; i < h->count; i++) {
         uint16_t status;

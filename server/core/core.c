@@ -32,6 +32,11 @@ static struct core_limits limits_with_defaults(const struct core_limits *given)
     l.lives_max = limit_or(l.lives_max, LIMIT_LIVES);
     l.leases_max = limit_or(l.leases_max, LIMIT_LEASES);
     l.session_idle_ms = l.session_idle_ms ? l.session_idle_ms : SESSION_IDLE_S * UINT64_C(1000);
+    l.function_steps = l.function_steps ? l.function_steps : LIMIT_FUNCTION_STEPS;
+    l.function_ms = l.function_ms ? l.function_ms : LIMIT_FUNCTION_TIME_MS;
+    if (l.function_ms > FUNCTION_MS_MAX)
+        l.function_ms = FUNCTION_MS_MAX;
+    l.function_memory = l.function_memory ? l.function_memory : LIMIT_FUNCTION_MEMORY;
     l.checkpoint_keys = limit_or(l.checkpoint_keys, CHECKPOINT_KEYS);
     l.checkpoint_bytes = l.checkpoint_bytes ? l.checkpoint_bytes : CHECKPOINT_BYTES;
     l.checkpoint_records = l.checkpoint_records ? l.checkpoint_records : CHECKPOINT_RECORDS;
@@ -136,6 +141,8 @@ void core_free(struct core *core)
     wire_buffer_free(&core->cursor_rows);
     publisher_free(&core->publisher);
     stream_table_free(&core->streams);
+    script_engine_free(core->script);
+    free(core->listed);
     free(core);
 }
 
@@ -215,6 +222,9 @@ void core_figures(const struct core *core, struct core_figures *ret_figures)
         .expired = core->expired,
         .requests = core->requests,
         .mutations = core->mutations,
+        .calls = core->calls,
+        .calls_failed = core->calls_failed,
+        .function_us = core->function_us,
         .records_published = core->records_published,
         .stream_messages = core->stream_messages,
         .bookmarks = core->bookmarks_sent,

@@ -35,6 +35,8 @@ struct core_source {
      * ERR_NOT_FOUND. state_get may come between. What next gives stays valid until the batch ends. */
     int (*state_seek)(void *context, struct bytes from);
     int (*state_next)(void *context, struct bytes *ret_key, struct state_row *ret_row);
+    /* A clock that does not step, for the time that functions may take. NULL: they may take any. */
+    uint64_t (*clock_us)(void *context);
     /* Fills size bytes with unpredictable ones (topics, sessions). */
     void (*random)(void *context, uint8_t *out, size_t size);
 };
@@ -51,6 +53,10 @@ struct core_limits {
     uint32_t lives_max;
     uint32_t leases_max;
     uint64_t session_idle_ms;
+    /* Of one function. */
+    uint64_t function_steps;
+    uint64_t function_ms; /* at most an hour */
+    uint64_t function_memory; /* bytes */
     /* When the overlay is frozen and written to the state. */
     uint32_t checkpoint_keys;    /* default 65536 */
     uint64_t checkpoint_bytes;   /* of keys and values; default 32 MiB */
@@ -218,6 +224,7 @@ struct core_figures {
     uint64_t cursors, cursors_overtaken;
     uint64_t lives, leases, expired;
     uint64_t requests, mutations, records_published, stream_messages, bookmarks;
+    uint64_t calls, calls_failed, function_us;
 };
 void core_figures(const struct core *core, struct core_figures *ret_figures);
 

@@ -14,6 +14,7 @@
  *   mutate.c       put, delete, incr
  *   transaction.c  txn; txn_ops.c, txn_prefix_ops.c: its operations
  *   take_turns.c   turn, and whose turn a transaction may disturb
+ *   call.c         call: a function in Lua
  *   write_set.c    what one request has changed so far, above the state
  *   write_set_scan.c the live keys with a prefix, as the request sees them
  *   prefix_scan.c  the same without what the request has changed
@@ -49,6 +50,7 @@
 #include "server/core/turns.h"
 #include "server/core/undo.h"
 #include "server/core/write_set.h"
+#include "server/script/script.h"
 
 enum {
     /* What a reply needs that says no more than that something failed, or where a mutation went. */
@@ -57,6 +59,7 @@ enum {
     SESSION_ROW_SIZE_MAX = LIMIT_SESSION_BYTES + LIMIT_SESSION_WINDOW * 24 + 64,
     CURSOR_LIST_BYTES = 256 << 10, /* rows of one reply; one of them may go beyond it */
     CURSOR_ROW_SIZE_MAX = 64 + LIMIT_CURSOR_NAME + LIMIT_FILTER_PATTERNS * (LIMIT_KEY_SIZE + 8),
+    FUNCTION_MS_MAX = 3600000,
     IDENTITY_TEXT_MAX = 255,
     IDENTITY_PORTS_MAX = 64
 };
@@ -77,6 +80,7 @@ struct batch {
     bool replies_lost; /* no memory was left to tell each request: one short message for all */
     uint64_t number;
     uint64_t time_us;
+    uint64_t function_us; /* that its functions have taken */
     uint64_t first_seq;
     uint64_t last_seq; /* seq of the newest record, this batch's included */
     uint64_t compact_target;
@@ -113,6 +117,8 @@ struct request {
     uint64_t appended;       /* bytes of values: see LIMIT_APPEND_BYTES */
     uint64_t all_appended;   /* likewise */
     size_t record_room;      /* bytes that its record may take */
+    uint64_t function_us;    /* that the functions of the message have taken so far */
+    const char *long_text;   /* of a function's failure; NULL: text */
     uint64_t error_seq;      /* of a CONFLICT */
     char text[LIMIT_ERROR_TEXT + 1];
 };
@@ -180,6 +186,10 @@ struct core {
     struct undo_log undo;
     struct batch batch;
     struct write_set writes;
+    struct script_engine *script; /* NULL until the first call */
+    struct bytes *listed;         /* keys, for a function */
+    size_t listed_capacity;
+    uint64_t calls, calls_failed, function_us;
     struct wire_buffer made; /* the value that an operation of a transaction has made */
     struct wire_buffer status;
     struct stream_table streams;
@@ -276,13 +286,19 @@ int core_add_integer(struct request *q, const char *what, const struct bytes *va
 request_op_apply apply_put, apply_delete, apply_incr, apply_txn, apply_get, apply_get_many,
     apply_stream_open, apply_stream_renew, apply_stream_close, apply_session_open,
     apply_session_close, apply_cursor_open, apply_cursor_move, apply_cursor_delete,
-    apply_cursor_list, apply_lease_open, apply_lease_renew, apply_lease_close, apply_turn;
+    apply_cursor_list, apply_call, apply_lease_open, apply_lease_renew, apply_lease_close,
+    apply_turn;
 
 /* ---- take_turns.c ---- */
 
 /* A transaction that is REQUEST_ATOMIC, and whose compares hold, is about to run ops: ERR_CONFLICT if
  * that would disturb another's turn; otherwise the peer's own one ends here. */
 int turns_admit(struct core *core, struct request *q, struct wire_reader ops);
+
+/* ---- call.c ---- */
+
+/* ERR_OK; ERR_BUSY: the functions of this message have had their time. */
+int call_check_time(const struct core *core, struct request *q);
 
 /* ---- exactly_once.c ---- */
 

@@ -131,7 +131,8 @@ static int check_next(const struct core *core, struct request *q)
     const struct session_table *t = &core->sessions;
     const struct session *s = q->session;
     uint64_t number = q->header.number;
-    uint64_t body_max = q->header.op == OP_TXN ? LIMIT_SESSION_RESULT : LIMIT_ERROR_TEXT + 2;
+    bool is_large = q->header.op == OP_TXN || q->header.op == OP_CALL;
+    uint64_t body_max = is_large ? LIMIT_SESSION_RESULT : LIMIT_ERROR_TEXT + 2;
     if (number - s->acknowledged > LIMIT_SESSION_WINDOW)
         return request_fail(q, ERR_LIMIT,
                             "request %llu is more than %d after %llu, the last one acknowledged",
@@ -146,7 +147,7 @@ static int check_next(const struct core *core, struct request *q)
                             printed(s->outcomes.bytes));
     if (t->outcomes >= LIMIT_SESSION_OUTCOMES || t->bytes + body_max > LIMIT_SESSIONS_BYTES)
         return request_fail(q, ERR_BUSY, "too many replies are kept for sessions");
-    return ERR_OK;
+    return q->header.op == OP_CALL ? call_check_time(core, q) : ERR_OK;
 }
 
 /* Takes the number, with the reply at begin. */

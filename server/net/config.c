@@ -160,6 +160,14 @@ static const struct option_row options[] = {
      GROUP_LIMITS, OPTION_DURATION_MS, AT(limits.session_idle_ms), 1000, 31536000000, NULL},
     {"max-cursors", "N", "Named cursors of watchers (default 1024)", GROUP_LIMITS, OPTION_COUNT32,
      AT(limits.cursors_max), 1, 100000, NULL},
+    {"function-steps", "N", "Steps of a function, about one an instruction (default 1000000)",
+     GROUP_LIMITS, OPTION_COUNT64, AT(limits.function_steps), 1000, UINT64_C(1) << 62, NULL},
+    {"function-time", "DUR",
+     "Time of a function, while which nothing else is served (default 50ms); the functions of one "
+     "message have at most twice that",
+     GROUP_LIMITS, OPTION_DURATION_MS, AT(limits.function_ms), 1, 60000, NULL},
+    {"function-memory", "SIZE", "Memory of a function (default 8M)", GROUP_LIMITS, OPTION_SIZE64,
+     AT(limits.function_memory), 65536, UINT64_C(1) << 40, NULL},
     {"stream-queue", "N",
      "Messages that wait for one watcher before some are left out, which it then replays "
      "(default 1024)",

@@ -27,6 +27,12 @@ enum {
     LINGER_MS = 250                   /* at the end, for replies that are on their way */
 };
 
+static uint64_t function_clock_us(void *context)
+{
+    (void)context;
+    return clock_boot_us();
+}
+
 static void draw_random(void *context, uint8_t *out, size_t size)
 {
     (void)context;
@@ -250,6 +256,7 @@ static int open_core(struct server *s, struct failure *failure)
                                  .state_get = turn_state_get,
                                  .state_seek = turn_state_seek,
                                  .state_next = turn_state_next,
+                                 .clock_us = function_clock_us,
                                  .random = draw_random};
     struct core_identity identity = {
         .epoch = status.epoch,

@@ -105,6 +105,9 @@ static void add_core(struct map_writer *m, const struct server *s)
     add_integer(m, "checkpoint_pending", core_checkpoint_pending(s->core));
     add_integer(m, "requests", figures.requests);
     add_integer(m, "mutations", figures.mutations);
+    add_integer(m, "calls", figures.calls);
+    add_integer(m, "calls_failed", figures.calls_failed);
+    add_integer(m, "function_us", figures.function_us);
     add_integer(m, "records_published", figures.records_published);
     add_integer(m, "stream_messages", figures.stream_messages);
     add_integer(m, "bookmarks", figures.bookmarks);

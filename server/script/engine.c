@@ -110,6 +110,7 @@ static int outcome(struct script_engine *e, int status)
 
 int script_call(struct script_engine *e, const struct script_call *call, struct bytes *ret_value)
 {
+    e->text_size = 0;
     e->text[0] = '\0';
     if (!e->L && make_state(e))
         return ERR_NO_MEMORY;
@@ -133,7 +134,13 @@ int script_call(struct script_engine *e, const struct script_call *call, struct 
     return ERR_OK;
 }
 
-const char *script_error_text(const struct script_engine *e)
+const char *script_error_text(struct script_engine *e, size_t size_max)
 {
+    if (e->text_size > size_max) {
+        while (size_max > 0 && ((uint8_t)e->text[size_max] & 0xc0) == 0x80)
+            size_max--; /* not within a character */
+        e->text[size_max] = '\0';
+        e->text_size = size_max;
+    }
     return e->text;
 }

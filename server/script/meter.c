@@ -207,19 +207,19 @@ void meter_operations(lua_State *L, size_t n)
 static void fill_in(struct script_limits *limits)
 {
     if (limits->steps == 0)
-        limits->steps = SCRIPT_STEPS;
+        limits->steps = LIMIT_FUNCTION_STEPS;
     if (limits->steps > INT64_MAX / 2)
         limits->steps = INT64_MAX / 2;
     if (limits->time_ms == 0)
-        limits->time_ms = SCRIPT_TIME_MS;
+        limits->time_ms = LIMIT_FUNCTION_TIME_MS;
     if (limits->operations == 0)
-        limits->operations = SCRIPT_OPERATIONS;
+        limits->operations = LIMIT_TXN_OPS;
     if (limits->memory == 0)
-        limits->memory = SCRIPT_MEMORY;
+        limits->memory = LIMIT_FUNCTION_MEMORY;
     if (limits->value_size == 0)
-        limits->value_size = SCRIPT_VALUE_SIZE;
+        limits->value_size = LIMIT_VALUE_SIZE;
     if (limits->result_size == 0)
-        limits->result_size = SCRIPT_VALUE_SIZE;
+        limits->result_size = LIMIT_VALUE_SIZE;
 }
 
 void meter_begin(struct script_engine *e)

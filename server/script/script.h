@@ -16,22 +16,17 @@
 #ifndef VIGIL_SERVER_SCRIPT_SCRIPT_H
 #define VIGIL_SERVER_SCRIPT_SCRIPT_H
 
+#include "protocol/limits.h"
 #include "protocol/wire.h"
 
 enum {
-    SCRIPT_SOURCE_MAX = 256 << 10, /* bytes */
-    SCRIPT_DEPTH_MAX = 5000,       /* calls within each other */
-    SCRIPT_TEXT_MAX = 4096,        /* of a failure: message and traceback */
-    SCRIPT_NAME_MAX = 480,
-    /* Defaults of struct script_limits. */
-    SCRIPT_STEPS = 1000000,
-    SCRIPT_TIME_MS = 50,
-    SCRIPT_MEMORY = 8 << 20,
-    SCRIPT_OPERATIONS = 10000,
-    SCRIPT_VALUE_SIZE = 1 << 20
+    SCRIPT_SOURCE_MAX = LIMIT_FUNCTION_SOURCE,
+    SCRIPT_DEPTH_MAX = LIMIT_FUNCTION_DEPTH,
+    SCRIPT_TEXT_MAX = LIMIT_SCRIPT_ERROR_TEXT,
+    SCRIPT_NAME_MAX = LIMIT_KEY_SIZE
 };
 
-/* 0 in any field: the default. */
+/* 0 in any field: the default of protocol/limits.h. */
 struct script_limits {
     uint64_t steps;      /* about one an instruction; what takes longer counts for more */
     uint32_t time_ms;    /* looked at every 100 instructions, more often where each may take long */
@@ -81,8 +76,8 @@ void script_engine_free(struct script_engine *e);
  * ERR_SCRIPT: the function failed or came to a limit, or is none.
  * ERR_NO_MEMORY, or an error of the host that the script cannot catch.
  * After an error script_error_text tells all about it: message, then traceback, as UTF-8 without
- * control characters but newlines and tabs. */
+ * control characters but newlines and tabs; cut at size_max bytes. Valid until the next call. */
 int script_call(struct script_engine *e, const struct script_call *call, struct bytes *ret_value);
-const char *script_error_text(const struct script_engine *e);
+const char *script_error_text(struct script_engine *e, size_t size_max);
 
 #endif

@@ -104,6 +104,13 @@ static int state_next(void *context, struct bytes *ret_key, struct state_row *re
     return ERR_OK;
 }
 
+static uint64_t clock_us(void *context)
+{
+    struct core_fixture *f = context;
+    f->clock_us += f->clock_step_us;
+    return f->clock_us;
+}
+
 static void random_bytes(void *context, uint8_t *out, size_t size)
 {
     struct core_fixture *f = context;
@@ -218,6 +225,7 @@ static void open_core(struct core_fixture *f)
                                  .state_get = state_get,
                                  .state_seek = state_seek,
                                  .state_next = state_next,
+                                 .clock_us = clock_us,
                                  .random = random_bytes};
     struct core_identity identity = {.epoch = f->epoch,
                                      .incarnation = f->incarnation,

@@ -69,7 +69,9 @@ struct core_fixture {
     struct fixture_cursors lives;
     char boot[BOOT_ID_SIZE]; /* of the machine whose boot clock now_ms is */
     int state_error;         /* what state_get returns instead; 0: nothing */
-    size_t state_gets;       /* and steps of scans */
+    uint64_t clock_us;       /* for the time of functions */
+    uint64_t clock_step_us;
+    size_t state_gets; /* and steps of scans */
     uint8_t seek_from[LIMIT_KEY_SIZE + 1];
     size_t seek_size;
     size_t seeks;
@@ -139,7 +141,7 @@ struct parsed_reply {
     struct reply_message_header message;
     struct reply_header header;
     struct wire_reader body;
-    char text[LIMIT_ERROR_TEXT + 1]; /* of an error */
+    char text[LIMIT_SCRIPT_ERROR_TEXT + 1]; /* of an error */
 };
 /* Request number r of message number m of the batch. */
 struct parsed_reply core_fixture_reply(const struct core_fixture *f, size_t m, size_t r);

@@ -194,7 +194,7 @@ static void expect_success(struct script_fixture *f, const char *source)
     int err = script_fixture_run(f, source, NULL);
     if (err)
         print_error("%s\nfailed as %s: %s\n", source, error_name(err),
-                    script_error_text(f->engine));
+                    script_error_text(f->engine, SCRIPT_TEXT_MAX));
     assert_int_equal(err, ERR_OK);
 }
 
@@ -227,7 +227,7 @@ void script_expect_true(struct script_fixture *f, const char *source)
 void script_expect_failure(struct script_fixture *f, const char *source, const char *text)
 {
     int err = script_fixture_run(f, source, NULL);
-    const char *said = script_error_text(f->engine);
+    const char *said = script_error_text(f->engine, SCRIPT_TEXT_MAX);
     if (err != ERR_SCRIPT || !strstr(said, text))
         print_error("%s\n%s, '%s' instead of '%s'\n", source, error_name(err), said, text);
     assert_int_equal(err, ERR_SCRIPT);

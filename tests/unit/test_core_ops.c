@@ -435,7 +435,7 @@ static void test_state_error_is_the_requests(void **state)
 static void test_unknown_ops_and_flags(void **state)
 {
     struct core_fixture *f = *state;
-    static const uint8_t unknown[] = {0, 20, 31, 200};
+    static const uint8_t unknown[] = {0, 25, 31, 200};
     for (size_t i = 0; i < sizeof unknown; i++) {
         core_fixture_message(f, 0, 0);
         (void)request_plain(f, unknown[i]);

@@ -343,6 +343,9 @@ static struct bytes leases_known(void)
     wire_write_u8(&rest, 0);
     return rest_end();
 }
+BLOCK(call_request, request_call, begin_request(b, OP_CALL, 0, 25), .name = bytes_of("add"),
+      .arguments = bytes_of("\x92\xa1n\x05"))
+BLOCK(call_reply, reply_call, begin_reply_at(b, OP_CALL, 25, 47), .value = bytes_of("\x05"))
 BLOCK(lease_open_request, request_lease_open, begin_request(b, OP_LEASE_OPEN, 0, 21),
       .ttl_ms = 10000)
 BLOCK(lease_open_reply, reply_lease_open, begin_reply_at(b, OP_LEASE_OPEN, 21, 45), .lease = LEASE)
@@ -627,6 +630,8 @@ static const struct {
     {"error-reply", error_reply, decode_reply},
     {"delete-request", delete_request, decode_request},
     {"delete-reply", delete_reply, decode_reply},
+    {"call-request", call_request, decode_request},
+    {"call-reply", call_reply, decode_reply},
     {"incr-request", incr_request, decode_request},
     {"incr-reply", incr_reply, decode_reply},
     {"txn-request", txn_request, decode_request},

@@ -66,7 +66,8 @@ static void test_errors_of_the_host(void **state)
     for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++) {
         f->fail_with = fatal[i];
         assert_int_equal(script_fixture_run(f, "pcall(put, 'k', 1) return 1", NULL), fatal[i]);
-        assert_non_null(strstr(script_error_text(f->engine), error_text(fatal[i])));
+        assert_non_null(
+            strstr(script_error_text(f->engine, SCRIPT_TEXT_MAX), error_text(fatal[i])));
         f->fail_with = ERR_OK;
         script_expect_integer(f, "return 1", 1);
     }
@@ -118,7 +119,7 @@ static void test_checks_only(void **state)
     assert_int_equal(f->result.data[0], 0xc0);
     assert_null(script_fixture_find(f, "k"));
     assert_int_equal(script_fixture_run(f, "return return", NULL), ERR_SCRIPT);
-    assert_non_null(strstr(script_error_text(f->engine), "test:1:"));
+    assert_non_null(strstr(script_error_text(f->engine, SCRIPT_TEXT_MAX), "test:1:"));
 }
 
 /* ---- the cache ---- */
@@ -175,7 +176,8 @@ static void test_names_are_told(void **state)
         call.name = bytes_of(names[i]);
         assert_int_equal(script_call(f->engine, &call, &f->result), ERR_SCRIPT);
         (void)snprintf(expected, sizeof expected, "%s:1: x\n", names[i]);
-        assert_int_equal(strncmp(script_error_text(f->engine), expected, strlen(expected)), 0);
+        assert_int_equal(
+            strncmp(script_error_text(f->engine, SCRIPT_TEXT_MAX), expected, strlen(expected)), 0);
     }
 }
 

@@ -107,8 +107,8 @@ static void check(struct both *b, const char *subject, const char *pattern, cons
         said = text_of(b->fixture.result);
     if (err || !bytes_equal(said, bytes_of(expected)))
         print_error("'%s' '%s' '%s': %s\n%.*s\nin place of\n%s\n", subject, pattern, replacement,
-                    script_error_text(b->fixture.engine), (int)said.size, (const char *)said.data,
-                    expected);
+                    script_error_text(b->fixture.engine, SCRIPT_TEXT_MAX), (int)said.size,
+                    (const char *)said.data, expected);
     assert_int_equal(err, ERR_OK);
     assert_true(bytes_equal(said, bytes_of(expected)));
 }

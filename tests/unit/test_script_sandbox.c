@@ -302,7 +302,7 @@ static void test_only_text_is_compiled(void **state)
     assert_int_equal(lua_dump(L, collect_code, &out, 1), 0);
     assert_int_equal(script_fixture_run_bytes(f, (struct bytes){out.data, out.size}, NULL),
                      ERR_SCRIPT);
-    assert_non_null(strstr(script_error_text(f->engine), "binary chunk"));
+    assert_non_null(strstr(script_error_text(f->engine, SCRIPT_TEXT_MAX), "binary chunk"));
     wire_buffer_free(&out);
     lua_close(L);
 }
@@ -536,11 +536,11 @@ static void test_a_source_that_compiles_slowly(void **state)
     f->limits.time_ms = 5;
     int err = script_fixture_run_bytes(f, (struct bytes){b.data, b.size}, NULL);
     assert_int_equal(err, ERR_SCRIPT);
-    assert_non_null(strstr(script_error_text(f->engine), "time limit"));
+    assert_non_null(strstr(script_error_text(f->engine, SCRIPT_TEXT_MAX), "time limit"));
     wire_write_raw(&b, "        ", 8);
     err = script_fixture_run_bytes(f, (struct bytes){b.data, b.size}, NULL);
     assert_int_equal(err, ERR_SCRIPT);
-    assert_non_null(strstr(script_error_text(f->engine), "at most 262144"));
+    assert_non_null(strstr(script_error_text(f->engine, SCRIPT_TEXT_MAX), "at most 262144"));
     wire_buffer_free(&b);
 }
 

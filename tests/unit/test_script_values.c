@@ -42,7 +42,7 @@ static void check_same(struct script_fixture *f, const char *value, size_t size)
     uint8_t *copy = copy_exactly(value, size);
     int err = round_trip(f, copy, size);
     if (err)
-        print_error("%s\n", script_error_text(f->engine));
+        print_error("%s\n", script_error_text(f->engine, SCRIPT_TEXT_MAX));
     assert_int_equal(err, ERR_OK);
     assert_int_equal(f->result.size, size);
     assert_memory_equal(f->result.data, copy, size);
@@ -159,9 +159,9 @@ static void refused(struct script_fixture *f, const char *value, size_t size, co
 {
     int err = round_trip(f, (const uint8_t *)value, size);
     assert_int_equal(err, ERR_SCRIPT);
-    if (!strstr(script_error_text(f->engine), text))
-        print_error("%s\n", script_error_text(f->engine));
-    assert_non_null(strstr(script_error_text(f->engine), text));
+    if (!strstr(script_error_text(f->engine, SCRIPT_TEXT_MAX), text))
+        print_error("%s\n", script_error_text(f->engine, SCRIPT_TEXT_MAX));
+    assert_non_null(strstr(script_error_text(f->engine, SCRIPT_TEXT_MAX), text));
 }
 
 #define REFUSED(value, text) refused(f, value, sizeof value - 1, text)

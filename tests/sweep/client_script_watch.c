@@ -19,12 +19,20 @@ static const struct acknowledged *find_put(const struct client_script *s, const 
     return NULL;
 }
 
-/* Nothing that the script looks at is ever discarded or deleted. */
+/* The script deletes nothing that it looks at, and discards only what came before the first that was
+ * acknowledged to it: a put whose answer was lost, at most. */
+static bool may_be_discarded(const struct client_script *s, uint64_t seq)
+{
+    return s->acknowledged_count > 0 && seq < s->acknowledged[0].seq;
+}
+
 static void check_before(struct client_script *s, const struct watched_key *last,
                          const vigil_change *c)
 {
     const struct acknowledged *put = find_put(s, c->key, c->prev_seq);
     int64_t n = 0;
+    if (c->before == VIGIL_BEFORE_UNKNOWN && may_be_discarded(s, c->prev_seq))
+        return;
     if (c->before != (c->prev_seq == 0 ? VIGIL_BEFORE_ABSENT : VIGIL_BEFORE_VALUE)) {
         WRONG(s, "%s was of the kind %d before, and had changed at %llu", c->key, (int)c->before,
               (unsigned long long)c->prev_seq);

@@ -1,15 +1,25 @@
 /* clock.c - the library's clock and its deadlines. */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "client/clock.h"
 
 #include <limits.h>
 #include <time.h>
 
-int64_t clock_now_ms(void)
+static int64_t read_ms(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t clock_now_ms(void)
+{
+    return read_ms(CLOCK_MONOTONIC);
+}
+
+int64_t clock_boot_ms(void)
+{
+    return read_ms(CLOCK_BOOTTIME);
 }
 
 int64_t deadline_after(int timeout_ms)

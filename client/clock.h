@@ -8,6 +8,8 @@
 
 /* Milliseconds of a clock that never steps. */
 int64_t clock_now_ms(void);
+/* The same, of the boot clock: it goes on while the machine sleeps. */
+int64_t clock_boot_ms(void);
 /* timeout_ms from now; negative: DEADLINE_NEVER. */
 int64_t deadline_after(int timeout_ms);
 /* How long until deadline, between 0 and most_ms. */

@@ -189,6 +189,12 @@ int vigil_txn_put_ttl(vigil_txn *t, const char *key, const void *value, size_t s
     return add_value_op(t, TXN_PUT_TTL, key, value, size, (int64_t)ttl_ms);
 }
 
+int vigil_txn_put_lease(vigil_txn *t, const char *key, const void *value, size_t size,
+                        uint64_t lease)
+{
+    return add_value_op(t, TXN_PUT_LEASE, key, value, size, (int64_t)lease);
+}
+
 int vigil_txn_delete(vigil_txn *t, const char *key)
 {
     return add_key_op(t, OP_DELETE, key, 0);

@@ -8,7 +8,7 @@
  *  - A connection, and all watches, transactions and mirrors made from it,
  *    belong to one thread at a time: hand them over, but never use them from
  *    two threads at once. Different connections are independent.
- *  - There is no background thread. Handles are driven by the calls below, which
+ *  - There is no background thread, but for leases. Handles are driven by the calls below, which
  *    block up to a timeout_ms (0: not at all, negative: for ever) or not at all
  *    where nothing is said; or from the caller's own event loop, through
  *    vigil_fd, vigil_watch_fd, vigil_mirror_fd.
@@ -208,6 +208,7 @@ enum vigil_op {
     VIGIL_OP_LIST = 71,
     VIGIL_OP_PUSH = 72,
     VIGIL_OP_PUT_TTL = 73,
+    VIGIL_OP_PUT_LEASE = 74,
     VIGIL_OP_KEYS = 75
 };
 
@@ -228,9 +229,11 @@ VIGIL_EXPORT int vigil_txn_if_prefix_unchanged(vigil_txn *t, const char *prefix,
 
 /* Operations; each sees what those before it have done. */
 VIGIL_EXPORT int vigil_txn_put(vigil_txn *t, const char *key, const void *value, size_t size);
-/* Put, and the key expires by itself ttl_ms later (1 to ten years), unless it is put again. */
+/* The key ends by itself, ttl_ms later; or with a lease (vigil_lease_id; LEASE_ENDED fails all). */
 VIGIL_EXPORT int vigil_txn_put_ttl(vigil_txn *t, const char *key, const void *value, size_t size,
                                    uint64_t ttl_ms);
+VIGIL_EXPORT int vigil_txn_put_lease(vigil_txn *t, const char *key, const void *value, size_t size,
+                                     uint64_t lease);
 VIGIL_EXPORT int vigil_txn_delete(vigil_txn *t, const char *key);
 VIGIL_EXPORT int vigil_txn_incr(vigil_txn *t, const char *key, int64_t by);
 VIGIL_EXPORT int vigil_txn_get(vigil_txn *t, const char *key);
@@ -360,6 +363,57 @@ VIGIL_EXPORT int vigil_call(vigil *v, const vigil_function *function, const void
                             uint64_t *ret_seq);
 /* Whether it compiles: the server tries, and runs nothing. SCRIPT: it does not. */
 VIGIL_EXPORT int vigil_function_check(vigil *v, const vigil_function *function);
+
+/* ---- lives -------------------------------------------------------------------- */
+
+/* Keys that end: by themselves, or with a lease. Their end is a record with op VIGIL_EXPIRE, never
+ * early, and a tick (100 ms) late at most while the machine runs; docs/guarantees.md, "Lives". Any
+ * other put of the key, and a delete, take its end away; incr, append and add keep it. */
+
+/* As vigil_put; ret_result's version is 0. ttl_ms: 1 to ten years, otherwise INVALID. */
+VIGIL_EXPORT int vigil_put_ttl(vigil *v, const char *key, const void *value, size_t size,
+                               uint64_t ttl_ms, const vigil_condition *condition,
+                               vigil_result *ret_result);
+/* As vigil_put; the key ends when the lease does (vigil_lease_id). LEASE_ENDED; LIMIT: it has 10,000
+ * keys already. */
+VIGIL_EXPORT int vigil_put_lease(vigil *v, const char *key, const void *value, size_t size,
+                                 uint64_t lease, const vigil_condition *condition,
+                                 vigil_result *ret_result);
+
+/* A lease lives at the server until it is closed, or has not been renewed for its ttl_ms; then all
+ * of its keys end, in one record.
+ *
+ * The one exception to "no background thread": a thread of the lease's own renews it every third of
+ * ttl_ms, over a connection of its own, through lost connections and restarts of the server. It
+ * takes no signals. So the lease lives for as long as the process runs, whatever its other threads
+ * do. A process that is stopped (SIGSTOP, a debugger, a sleeping machine) for longer than ttl_ms
+ * loses it, and can only find that out afterwards: before each step that relies on the lease, look
+ * at vigil_lease_left_ms, or better, let what is acted upon check a fencing seq. In a child after
+ * fork there is no such thread: leave the lease alone there.
+ *
+ * A lease belongs to its connection's thread, but left_ms, has_ended, id and fd may be asked from
+ * any. Close it before the connection. */
+typedef struct vigil_lease vigil_lease;
+/* ttl_ms: 1000 to 86,400,000 (INVALID). Blocks. LIMIT: too many leases, descriptors or threads. */
+VIGIL_EXPORT int vigil_lease_open(vigil *v, uint32_t ttl_ms, vigil_lease **ret_lease);
+/* Without the thread: the application calls vigil_lease_renew, for a lease that ends when its own
+ * loop stands still. */
+VIGIL_EXPORT int vigil_lease_open_by_hand(vigil *v, uint32_t ttl_ms, vigil_lease **ret_lease);
+/* One round trip. LEASE_ENDED: it has, with all of its keys. Allowed beside the thread as well. */
+VIGIL_EXPORT int vigil_lease_renew(vigil_lease *l);
+/* The number by which the server knows it, and other processes may use it. Never 0. */
+VIGIL_EXPORT uint64_t vigil_lease_id(const vigil_lease *l);
+/* How long it surely still lives, counted from when the newest renewal that was answered was sent.
+ * 0: nothing is sure. It may come back to life, where the server was away and is there again. */
+VIGIL_EXPORT int64_t vigil_lease_left_ms(const vigil_lease *l);
+/* The server has said that it has ended: it will not come back. */
+VIGIL_EXPORT bool vigil_lease_has_ended(const vigil_lease *l);
+/* Readable while vigil_lease_left_ms is 0; only to be polled. -1 with a lease that is renewed by
+ * hand. */
+VIGIL_EXPORT int vigil_lease_fd(const vigil_lease *l);
+/* Its keys end at once; blocks until they have. Frees it, whatever is returned. LEASE_ENDED: it had
+ * ended before. DISCONNECTED: it will end, ttl_ms after its last renewal. Takes NULL. */
+VIGIL_EXPORT int vigil_lease_close(vigil_lease *l);
 
 /* ---- pipelining ---------------------------------------------------------------- */
 

@@ -264,7 +264,7 @@ static int reads_much(vigil_atomic *a, void *context)
 {
     struct disturbed *d = context;
     for (int i = 0; i < LARGE_KEYS; i++) {
-        char key[16];
+        char key[24];
         const void *value;
         size_t size;
         (void)snprintf(key, sizeof key, "large/%d", i);
@@ -288,7 +288,7 @@ static void what_was_read_does_not_fit_a_reply(void **state)
     struct disturbed d = {.other = other, .runs = 2};
     size_t size = vigil_pack_binary(value, sizeof value, text, LARGE);
     for (int i = 0; i < LARGE_KEYS; i++) {
-        char key[16];
+        char key[24];
         (void)snprintf(key, sizeof key, "large/%d", i);
         assert_int_equal(vigil_put(f.v, key, value, size, NULL, NULL), VIGIL_OK);
     }

@@ -73,6 +73,8 @@ static void run_batch(struct model *m, bool check_all_keys)
     uint64_t applied = m->f.applied;
     reference_begin(&m->ref);
     core_fixture_begin(&m->f);
+    assert_int_equal(core_expire(m->f.core), ERR_OK);
+    reference_take_ends(&m->ref, &m->f);
     fill_batch(m, check_all_keys);
     m->requests += m->ref.expected_count;
     m->batches++;
@@ -188,6 +190,7 @@ static void report(const struct model *m, uint64_t seed)
     for (unsigned op = TXN_APPEND; op <= TXN_PUSH; op++)
         assert_true(m->ref.txn_results[op] > 100);
     assert_true(m->ref.prefix_compares[0] > 1000 && m->ref.prefix_compares[1] > 1000);
+    assert_true(m->ref.txn_results[TXN_PUT_TTL] > 100 && m->ref.expired > 100);
     assert_true(losses > 100 && replays > 100 && reopens > 10 && compacted > 0);
 }
 

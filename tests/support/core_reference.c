@@ -174,7 +174,9 @@ uint64_t ref_next(const struct reference *ref, uint64_t keys, uint64_t after)
 static void check_change(const struct reference *ref, const struct ref_change *expected,
                          uint16_t part, const struct change *change)
 {
-    assert_int_equal(change->op, expected->is_put ? CHANGE_PUT : CHANGE_DELETE);
+    assert_int_equal(change->op, expected->is_put   ? CHANGE_PUT
+                                 : expected->is_end ? CHANGE_EXPIRE
+                                                    : CHANGE_DELETE);
     assert_int_equal(change->part, part);
     assert_int_equal(change->prev_seq, expected->prev_seq);
     assert_true(bytes_equal(change->key, bytes_of(ref->key_names[expected->key])));

@@ -34,12 +34,14 @@ struct ref_key {
     uint64_t created;
     uint64_t modified;
     uint64_t version;
+    uint64_t end_ms; /* when it ends by itself; 0: it does not */
     struct ref_value value;
 };
 
 struct ref_change {
     uint8_t key;
     bool is_put;
+    bool is_end; /* by itself */
     uint64_t prev_seq;
     struct ref_value value;
 };
@@ -97,6 +99,8 @@ struct reference {
     bool peer_known[REF_PEERS]; /* has, or had this turn, a lease */
     uint64_t peer_seen_ms[REF_PEERS];
     struct ref_record *records; /* of seq 1, 2, ... */
+    uint64_t now_ms;            /* of the batch at hand */
+    uint64_t expired;           /* keys, committed or not */
     uint64_t head;              /* committed */
     uint64_t last;              /* with the batch at hand */
     size_t record_capacity;
@@ -133,6 +137,8 @@ void ref_check_view(const struct reference *ref, uint64_t keys, uint64_t seq, st
 /* ---- a batch ---- */
 
 void reference_begin(struct reference *ref);
+/* What core_expire has done within the batch: it ended what was due, and nothing else. */
+void reference_take_ends(struct reference *ref, const struct core_fixture *f);
 /* A message of 1..5 random requests of the peer into f->message, and what must come back. */
 void reference_message(struct reference *ref, struct core_fixture *f, size_t peer);
 /* The message of one request that opens a stream, or reads every key. */

@@ -124,6 +124,45 @@ int64_t ref_random_by(struct reference *ref)
     return bys[sample_below(&ref->random, 7)];
 }
 
+/* ---- ends ---- */
+
+static uint8_t key_of(const struct reference *ref, struct bytes name)
+{
+    for (uint8_t key = 0; key < REF_KEYS; key++) {
+        if (bytes_equal(bytes_of(ref->key_names[key]), name))
+            return key;
+    }
+    fail_msg("a key that nobody has put");
+    return 0;
+}
+
+void reference_take_ends(struct reference *ref, const struct core_fixture *f)
+{
+    uint64_t end_ms = 0;
+    ref->now_ms = f->now_ms;
+    for (size_t i = 0; i < core_batch_record_count(f->core); i++) {
+        struct bytes record = core_batch_record_at(f->core, i);
+        struct record_header h;
+        struct change c;
+        assert_int_equal(record_check(record, &h), ERR_OK);
+        assert_int_equal(h.count, 1);
+        struct change_iterator changes = record_changes(record.data);
+        assert_true(change_next(&changes, &c));
+        uint8_t key = key_of(ref, c.key);
+        struct ref_key *k = &ref->keys[key];
+        assert_true(k->present && k->end_ms != 0 && k->end_ms <= f->now_ms);
+        assert_true(k->end_ms >= end_ms); /* those whose end came first go first */
+        end_ms = k->end_ms;
+        struct ref_record *ended = ref_new_record(ref, 0, 0);
+        ref_change_key(ref, ended, key, false, NULL);
+        ended->changes[0].is_end = true;
+        k->end_ms = 0;
+        ref->expired++;
+    }
+    for (size_t key = 0; key < REF_KEYS; key++)
+        assert_true(ref->keys[key].end_ms == 0 || ref->keys[key].end_ms > f->now_ms);
+}
+
 /* ---- single keys ---- */
 
 struct condition {
@@ -186,6 +225,7 @@ static void random_put(struct reference *ref, struct core_fixture *f, struct ref
     }
     struct ref_record *record = ref_new_record(ref, origin.session, origin.number);
     ref_change_key(ref, record, key, true, &value);
+    k->end_ms = 0;
     (void)ref_expect(ref, OP_PUT, id, ERR_OK, ref->last);
     reply_put_write(&ref->bodies, &(struct reply_put){.prev_seq = prev_seq, .version = k->version});
     ref_expect_body(ref);
@@ -212,6 +252,7 @@ static void random_delete(struct reference *ref, struct core_fixture *f, struct 
     } else {
         struct ref_record *record = ref_new_record(ref, origin.session, origin.number);
         ref_change_key(ref, record, key, false, NULL);
+        k->end_ms = 0;
         (void)ref_expect(ref, OP_DELETE, id, ERR_OK, ref->last);
         reply_delete_write(&ref->bodies, &(struct reply_delete){.prev_seq = prev_seq});
         ref_expect_body(ref);

@@ -48,10 +48,10 @@ static bool has_prefix(const struct reference *ref, size_t key, const char *pref
 static uint8_t random_op(struct reference *ref, const struct txn_list *list, size_t i)
 {
     static const uint8_t ops[] = {
-        OP_PUT,      OP_PUT,          OP_PUT,          OP_DELETE, OP_INCR,  OP_GET,
-        OP_GET,      TXN_APPEND,      TXN_APPEND,      TXN_ADD,   TXN_ADD,  TXN_SET_DEFAULT,
-        TXN_POP,     TXN_SET_DEFAULT, TXN_POP_ANY,     TXN_COUNT, TXN_LIST, TXN_PUSH,
-        TXN_POP_ANY, OP_PUT,          TXN_SET_DEFAULT, TXN_KEYS};
+        OP_PUT,      OP_PUT,          OP_PUT,          OP_DELETE, OP_INCR,    OP_GET,
+        OP_GET,      TXN_APPEND,      TXN_APPEND,      TXN_ADD,   TXN_ADD,    TXN_SET_DEFAULT,
+        TXN_POP,     TXN_SET_DEFAULT, TXN_POP_ANY,     TXN_COUNT, TXN_LIST,   TXN_PUSH,
+        TXN_POP_ANY, OP_PUT,          TXN_SET_DEFAULT, TXN_KEYS,  TXN_PUT_TTL};
     if (i > 0 && list->ops[i - 1].op == TXN_PUSH)
         return TXN_POP_ANY;
     if (sample_below(&ref->random, 100) == 0)
@@ -67,6 +67,8 @@ static void random_txn_op(struct reference *ref, struct txn_list *list, size_t i
     list->ops[i].key = key;
     list->ops[i].by = op == TXN_LIST || op == TXN_KEYS ? (int64_t)sample_below(&ref->random, 6)
                                                        : ref_random_by(ref);
+    if (op == TXN_PUT_TTL)
+        list->ops[i].by = 1 + (int64_t)sample_below(&ref->random, 300);
     list->ops[i].value = ref_random_value(ref);
     random_prefix(ref, list->ops[i].prefix);
     if (op == TXN_PUSH || (i > 0 && list->ops[i - 1].op == TXN_PUSH))
@@ -94,7 +96,7 @@ static void random_txn_list(struct reference *ref, struct core_fixture *f, struc
         if (is_of_prefix(op.op))
             op.key = bytes_of(list->ops[i].prefix);
         if (op.op == OP_PUT || op.op == TXN_APPEND || op.op == TXN_ADD ||
-            op.op == TXN_SET_DEFAULT || op.op == TXN_PUSH)
+            op.op == TXN_SET_DEFAULT || op.op == TXN_PUSH || op.op == TXN_PUT_TTL)
             op.value = ref_value_bytes(&list->ops[i].value);
         txn_op_write(&f->message, &op);
         free_bytes(op.value);
@@ -165,6 +167,7 @@ struct txn_run {
     size_t touched_count;
     uint64_t own_seq; /* what a key that the list has changed shows */
     uint64_t record_seq;
+    uint64_t now_ms;
     struct bytes pushed; /* the value, and the key's number in its list */
     size_t pushed_at;
 };
@@ -269,6 +272,7 @@ static int run_key_op(struct txn_run *run, uint8_t op, uint8_t key, int64_t by,
         if (k->present)
             write_value(value, &k->value);
         k->present = false;
+        k->end_ms = 0;
         break;
     case TXN_APPEND:
     case TXN_ADD:
@@ -285,8 +289,9 @@ static int run_key_op(struct txn_run *run, uint8_t op, uint8_t key, int64_t by,
         k->present = true;
         break;
     default:
-        k->present = op == OP_PUT;
+        k->present = op != OP_DELETE;
         k->value = *given;
+        k->end_ms = op == TXN_PUT_TTL ? run->now_ms + (uint64_t)by + 1 : 0;
     }
     if (!err)
         touch(run, key);
@@ -321,6 +326,7 @@ static void run_pop_any(const struct reference *ref, struct txn_run *run, const 
     result->present = 1;
     result->seq = run->before[key].modified;
     run->keys[key].present = false;
+    run->keys[key].end_ms = 0;
     touch(run, key);
 }
 
@@ -337,6 +343,7 @@ static void run_all(const struct reference *ref, struct txn_run *run, uint8_t op
         count++;
         if (op == TXN_CLEAR) {
             run->keys[key].present = false;
+            run->keys[key].end_ms = 0;
             touch(run, key);
         } else if (op == TXN_KEYS) {
             write_text(value, bytes_of(ref->key_names[key]));
@@ -401,6 +408,7 @@ static int run_txn_list(struct reference *ref, const struct txn_list *list, uint
     run->touched_count = 0;
     run->own_seq = own_seq;
     run->record_seq = ref->last + 1;
+    run->now_ms = ref->now_ms;
     run->pushed = (struct bytes){NULL, 0};
     wire_write_u16(&ref->bodies, (uint16_t)list->count);
     for (size_t i = 0; i < list->count && !err; i++) {
@@ -459,6 +467,7 @@ void ref_random_txn(struct reference *ref, struct core_fixture *f, struct ref_or
         uint8_t key = run.touched[i];
         if (run.keys[key].present || run.before[key].present)
             ref_change_key(ref, record, key, run.keys[key].present, &run.keys[key].value);
+        ref->keys[key].end_ms = run.keys[key].end_ms;
     }
     struct ref_expected *e = ref_expect(ref, OP_TXN, id, ERR_OK, ref->last);
     e->body_at = body_at;

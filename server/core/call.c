@@ -159,7 +159,8 @@ static uint64_t clock_of(const struct core *core)
 
 static uint64_t host_clock_us(void *context)
 {
-    return clock_of(((const struct call_state *)context)->core);
+    const struct core_source *source = &((const struct call_state *)context)->core->source;
+    return source->processor_us ? source->processor_us(source->context) : 0;
 }
 
 /* ---- which function ---- */

@@ -35,7 +35,9 @@ struct core_source {
      * ERR_NOT_FOUND. state_get may come between. What next gives stays valid until the batch ends. */
     int (*state_seek)(void *context, struct bytes from);
     int (*state_next)(void *context, struct bytes *ret_key, struct state_row *ret_row);
-    /* A clock that does not step, for the time that functions may take. NULL: they may take any. */
+    /* For the time that functions may take: that of the processor, as this thread has had it, for one
+     * of them; a clock that does not step for those of a message. NULL: they may take any. */
+    uint64_t (*processor_us)(void *context);
     uint64_t (*clock_us)(void *context);
     /* Fills size bytes with unpredictable ones (topics, sessions). */
     void (*random)(void *context, uint8_t *out, size_t size);
@@ -55,7 +57,7 @@ struct core_limits {
     uint64_t session_idle_ms;
     /* Of one function. */
     uint64_t function_steps;
-    uint64_t function_ms; /* at most an hour */
+    uint64_t function_ms;     /* at most an hour */
     uint64_t function_memory; /* bytes */
     /* When the overlay is frozen and written to the state. */
     uint32_t checkpoint_keys;    /* default 65536 */

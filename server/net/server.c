@@ -27,6 +27,12 @@ enum {
     LINGER_MS = 250                   /* at the end, for replies that are on their way */
 };
 
+static uint64_t function_processor_us(void *context)
+{
+    (void)context;
+    return clock_thread_us();
+}
+
 static uint64_t function_clock_us(void *context)
 {
     (void)context;
@@ -256,6 +262,7 @@ static int open_core(struct server *s, struct failure *failure)
                                  .state_get = turn_state_get,
                                  .state_seek = turn_state_seek,
                                  .state_next = turn_state_next,
+                                 .processor_us = function_processor_us,
                                  .clock_us = function_clock_us,
                                  .random = draw_random};
     struct core_identity identity = {

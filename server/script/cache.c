@@ -128,7 +128,7 @@ static void keep(lua_State *L, uint64_t hash, size_t cost)
 static const char *feed(lua_State *L, void *context, size_t *ret_size)
 {
     struct bytes *left = context;
-    meter_check(L); /* the parser calls no hook */
+    meter_look(L); /* the parser calls no hook */
     const uint8_t *slice = left->data;
     size_t size = left->size < SLICE ? left->size : SLICE;
     left->data += size;

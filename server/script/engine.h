@@ -63,7 +63,8 @@ struct script_engine {
     int64_t steps_left;
     uint32_t unchecked; /* steps since the clock was looked at */
     int interval;       /* instructions between two hooks */
-    uint64_t deadline_us;
+    uint64_t deadline_us; /* 0: the clock has not been looked at yet */
+    bool is_late;
     uint32_t operations_left;
     size_t memory_max; /* what used may come to */
 
@@ -110,8 +111,10 @@ bool meter_spend(struct script_engine *e, uint64_t steps);
 void meter_operations(lua_State *L, size_t n);
 /* Ends the call. */
 _Noreturn void meter_stop(lua_State *L, enum script_verdict verdict);
-/* Looks at all limits now. */
+/* Looks at all limits, but at the clock only if it is time to. */
 void meter_check(lua_State *L);
+/* Also at the clock. */
+void meter_look(lua_State *L);
 /* Goes on ending it, where there is a verdict. */
 void meter_pass_on(lua_State *L);
 

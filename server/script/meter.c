@@ -20,14 +20,14 @@
 enum {
     INTERVAL = 100,
     BYTES_PER_STEP = 32,
-    CHECK_STEPS = 1000 /* of C functions, between two looks at the clock */
+    CHECK_STEPS = 1000 /* between two looks at the clock */
 };
 
 /* The larger the blocks, the longer an instruction may take. */
 static const struct {
     size_t size;
     int interval;
-} hurries[] = {{64 << 10, 10}, {512 << 10, 2}};
+} hurries[] = {{64 << 10, 25}, {512 << 10, 8}};
 
 static void on_count(lua_State *L, lua_Debug *activation);
 
@@ -141,11 +141,19 @@ void meter_stop(lua_State *L, enum script_verdict verdict)
 
 /* ---- steps and time ---- */
 
+/* The first look is where the time begins: a call of a small function takes none. */
 static bool is_time_over(struct script_engine *e)
 {
     const struct script_host *host = e->call->host;
+    bool looks_often = e->interval < INTERVAL;
+    if (e->is_late || (e->unchecked < CHECK_STEPS && !looks_often))
+        return e->is_late;
     e->unchecked = 0;
-    return host->clock_us(host->context) > e->deadline_us;
+    uint64_t now_us = host->clock_us(host->context);
+    if (e->deadline_us == 0)
+        e->deadline_us = now_us + (uint64_t)e->limits.time_ms * 1000;
+    e->is_late = now_us > e->deadline_us;
+    return e->is_late;
 }
 
 void meter_check(lua_State *L)
@@ -167,6 +175,7 @@ static void on_count(lua_State *L, lua_Debug *activation)
     struct script_engine *e = engine_of(L);
     (void)activation;
     e->steps_left -= e->interval;
+    e->unchecked += (uint32_t)e->interval;
     meter_check(L);
 }
 
@@ -177,8 +186,6 @@ bool meter_spend(struct script_engine *e, uint64_t steps)
     else
         e->steps_left -= (int64_t)steps;
     e->unchecked += steps < CHECK_STEPS ? (uint32_t)steps : CHECK_STEPS;
-    if (e->unchecked < CHECK_STEPS)
-        return e->steps_left >= 0;
     return e->steps_left >= 0 && !is_time_over(e);
 }
 
@@ -187,6 +194,12 @@ void meter_charge(lua_State *L, uint64_t steps)
     struct script_engine *e = engine_of(L);
     if (e->is_running && !meter_spend(e, steps))
         meter_check(L);
+}
+
+void meter_look(lua_State *L)
+{
+    engine_of(L)->unchecked = CHECK_STEPS;
+    meter_check(L);
 }
 
 void meter_charge_bytes(lua_State *L, size_t size)
@@ -224,7 +237,6 @@ static void fill_in(struct script_limits *limits)
 
 void meter_begin(struct script_engine *e)
 {
-    const struct script_host *host = e->call->host;
     e->limits = e->call->limits;
     fill_in(&e->limits);
     e->verdict = VERDICT_NONE;
@@ -236,7 +248,8 @@ void meter_begin(struct script_engine *e)
     e->interval = INTERVAL;
     e->operations_left = e->limits.operations;
     e->memory_max = e->used + e->limits.memory;
-    e->deadline_us = host->clock_us(host->context) + (uint64_t)e->limits.time_ms * 1000;
+    e->deadline_us = 0;
+    e->is_late = false;
     e->is_running = true;
     lua_sethook(e->L, on_count, LUA_MASKCOUNT, INTERVAL);
 }

@@ -29,7 +29,7 @@ enum {
 /* 0 in any field: the default of protocol/limits.h. */
 struct script_limits {
     uint64_t steps;      /* about one an instruction; what takes longer counts for more */
-    uint32_t time_ms;    /* looked at every 100 instructions, more often where each may take long */
+    uint32_t time_ms;    /* of the processor; looked at every 1000 steps, more often where each may take long */
     uint32_t operations; /* get, put, delete, incr, and each key that list returns */
     size_t memory;       /* bytes that the call may have allocated at once */
     size_t value_size;   /* bytes of a value that is put */
@@ -52,7 +52,7 @@ struct script_host {
                 size_t *ret_count);
     /* What to say about the error just returned; NULL: its general text. */
     const char *(*error_text)(void *context);
-    /* A clock that does not step, for the time limit. */
+    /* The time that this thread has had of a processor: a call that has to wait for one is not late. */
     uint64_t (*clock_us)(void *context);
 };
 

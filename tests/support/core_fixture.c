@@ -225,6 +225,7 @@ static void open_core(struct core_fixture *f)
                                  .state_get = state_get,
                                  .state_seek = state_seek,
                                  .state_next = state_next,
+                                 .processor_us = clock_us,
                                  .clock_us = clock_us,
                                  .random = random_bytes};
     struct core_identity identity = {.epoch = f->epoch,

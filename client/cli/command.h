@@ -58,7 +58,7 @@ extern const struct command command_put, command_get, command_del, command_incr,
     command_watch, command_wait, command_history, command_load, command_compact, command_status,
     command_ping, command_verify, command_cursors, command_backup, command_txn, command_setdefault,
     command_pop, command_append, command_add, command_clear, command_count, command_push,
-    command_update, command_call, command_function;
+    command_update, command_call, command_function, command_lock, command_elect;
 
 /* Opens the connection, or says why not. The exit code. */
 int cli_connect(struct cli *cli);

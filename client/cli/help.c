@@ -16,12 +16,12 @@ const struct option_spec help_global_options[] = {
 const size_t help_global_option_count = OPTION_COUNT(help_global_options);
 
 static const struct command *const commands[] = {
-    &command_put,     &command_get,     &command_del,      &command_incr,       &command_txn,
-    &command_update,  &command_call,    &command_function, &command_setdefault, &command_pop,
-    &command_append,  &command_add,     &command_push,     &command_clear,      &command_count,
-    &command_ls,      &command_watch,   &command_wait,     &command_history,    &command_load,
-    &command_compact, &command_cursors, &command_status,   &command_ping,       &command_backup,
-    &command_verify,
+    &command_put,    &command_get,    &command_del,      &command_incr,       &command_txn,
+    &command_update, &command_call,   &command_function, &command_setdefault, &command_pop,
+    &command_append, &command_add,    &command_push,     &command_clear,      &command_count,
+    &command_ls,     &command_watch,  &command_wait,     &command_history,    &command_load,
+    &command_lock,   &command_elect,  &command_compact,  &command_cursors,    &command_status,
+    &command_ping,   &command_backup, &command_verify,
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 

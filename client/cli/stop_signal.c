@@ -28,13 +28,17 @@ bool stop_signal_pending(int fd)
     return poll(&poll_fd, 1, 0) > 0;
 }
 
-int stop_signal_take(int fd)
+int stop_signal_next(int fd)
 {
     struct signalfd_siginfo info;
-    int signal_number = 0;
 
-    if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-        signal_number = (int)info.ssi_signo;
+    return read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+int stop_signal_take(int fd)
+{
+    int signal_number = stop_signal_next(fd);
+
     close(fd);
     return signal_number;
 }

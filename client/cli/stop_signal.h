@@ -14,6 +14,8 @@
 /* A descriptor that is readable once such a signal has come, or -1 with errno. */
 int stop_signal_open(void);
 bool stop_signal_pending(int fd);
+/* The number of one that has come, 0 if none has. */
+int stop_signal_next(int fd);
 /* The signal's number, 0 if none has come. Closes the descriptor. */
 int stop_signal_take(int fd);
 /* Ends the process as that signal does where nobody handles it. */

@@ -751,6 +751,72 @@ typedef struct vigil_wait_result {
 VIGIL_EXPORT int vigil_wait(vigil *v, const char *key, const vigil_wait_options *options,
                             int timeout_ms, vigil_wait_result *ret_result);
 
+/* ---- locks, elections, barriers, queues -------------------------------------------- */
+
+/* Small things made of the parts above (docs/recipes.md has what they promise, and what not). Each
+ * holder has a fence: a seq that grows from holder to holder. A holder that was stopped for longer
+ * than its lease lives has lost what it holds and may not know yet: transactions that are guarded do
+ * not succeed then, and others than this server can refuse a fence that is smaller than the last
+ * they saw. ttl_ms as for vigil_lease_open. A handle belongs to its connection. */
+typedef struct vigil_lock vigil_lock;
+
+/* Waits until the lock is free, those who came before first; blocks up to timeout_ms. TIMEOUT: the
+ * place in the line is given up. LEASE_ENDED: this process was stopped for too long. */
+VIGIL_EXPORT int vigil_lock_acquire(vigil *v, const char *name, uint32_t ttl_ms, int timeout_ms,
+                                    vigil_lock **ret_lock);
+/* The same in two steps: a place in the line (value, which may be NULL, is shown there), and waiting
+ * there, again and again after a TIMEOUT or DISCONNECTED. */
+VIGIL_EXPORT int vigil_lock_enter(vigil *v, const char *name, const void *value, size_t size,
+                                  uint32_t ttl_ms, vigil_lock **ret_lock);
+VIGIL_EXPORT int vigil_lock_wait(vigil_lock *l, int timeout_ms);
+/* The fence. */
+VIGIL_EXPORT uint64_t vigil_lock_seq(const vigil_lock *l);
+/* How long it is surely still held, as vigil_lease_left_ms. */
+VIGIL_EXPORT int64_t vigil_lock_left_ms(const vigil_lock *l);
+/* Asks the server. OK: it is held, or its place is still in the line; LEASE_ENDED. */
+VIGIL_EXPORT int vigil_lock_check(vigil_lock *l);
+/* Adds a compare: the transaction succeeds only while this is held. */
+VIGIL_EXPORT int vigil_lock_guard(const vigil_lock *l, vigil_txn *t);
+/* At once if the server can be reached, otherwise when the lease ends. Frees it. Takes NULL. */
+VIGIL_EXPORT void vigil_lock_release(vigil_lock *l);
+
+/* To lead is to hold the first place, with a value that others see. The handle is a lock's. */
+VIGIL_EXPORT int vigil_elect(vigil *v, const char *name, const void *value, size_t size,
+                             uint32_t ttl_ms, int timeout_ms, vigil_lock **ret_lock);
+VIGIL_EXPORT int vigil_elect_enter(vigil *v, const char *name, const void *value, size_t size,
+                                   uint32_t ttl_ms, vigil_lock **ret_lock);
+/* The leader's fence and a copy of its value, which the caller frees. NOT_FOUND: there is none. */
+VIGIL_EXPORT int vigil_elected(vigil *v, const char *name, uint64_t *ret_seq, void **ret_value,
+                               size_t *ret_size);
+
+/* Returns when count have entered and not left, at one moment: all agree on which. Leave when the
+ * others may count one less. */
+typedef struct vigil_barrier vigil_barrier;
+VIGIL_EXPORT int vigil_barrier_enter(vigil *v, const char *name, size_t count, uint32_t ttl_ms,
+                                     int timeout_ms, vigil_barrier **ret_barrier);
+VIGIL_EXPORT void vigil_barrier_leave(vigil_barrier *b);
+
+/* A queue whose items are worked on at least once, in the order of their push: a claim is a worker's
+ * until it is done, is returned, or the worker's lease ends; then another worker gets the item.
+ * (At most once: vigil_push and vigil_pop_any.) */
+typedef struct vigil_claim vigil_claim;
+VIGIL_EXPORT int vigil_queue_push(vigil *v, const char *name, const void *value, size_t size,
+                                  uint64_t *ret_seq);
+/* The first item that nobody has claimed; waits for one up to timeout_ms. */
+VIGIL_EXPORT int vigil_queue_claim(vigil *v, const char *name, const vigil_lease *lease,
+                                   int timeout_ms, vigil_claim **ret_claim);
+/* These are the claim's, until it ends. */
+VIGIL_EXPORT const char *vigil_claim_key(const vigil_claim *c);
+VIGIL_EXPORT const void *vigil_claim_value(const vigil_claim *c, size_t *ret_size);
+VIGIL_EXPORT uint64_t vigil_claim_seq(const vigil_claim *c); /* its fence */
+/* Adds a compare: the transaction succeeds only while the item is claimed by this. */
+VIGIL_EXPORT int vigil_claim_guard(const vigil_claim *c, vigil_txn *t);
+/* The item goes, with the claim. Frees it on OK and LEASE_ENDED (another may work on the item, or
+ * have done so); after any other error it may be said again. */
+VIGIL_EXPORT int vigil_claim_done(vigil_claim *c);
+/* The item is free for others. Frees the claim. Takes NULL. */
+VIGIL_EXPORT void vigil_claim_return(vigil_claim *c);
+
 /* ---- mirror ----------------------------------------------------------------------- */
 
 /* A live local copy of what a filter sees, consistent at one seq at any time. */

@@ -40,6 +40,9 @@ int actor_inspect(struct actor *a);
 int actor_mirror(struct actor *a);
 int actor_wait(struct actor *a);
 int actor_compact(struct actor *a);
+int actor_teller(struct actor *a);
+int actor_dict(struct actor *a);
+int actor_lives(struct actor *a);
 
 /* Connects, again if there is a connection, until it succeeds. False: SIGTERM came first. */
 bool actor_connect(struct actor *a);

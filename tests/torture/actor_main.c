@@ -65,6 +65,9 @@ size_t actor_filter(unsigned number, const char *patterns[16])
         {"p/*", NULL},
         {"a/*", "a/3", "b/2", "b/2", NULL}, /* covered, and twice */
         {"a/0", "b/*", "deep/x/y/*", "n/*", "p/1", NULL},
+        {"account/*", NULL}, /* ACCOUNT_FILTER */
+        {"q/*", "l/1", "e/*", NULL},
+        {"account/*", "slip/*", "e/*", NULL},
     };
     _Static_assert(sizeof filters / sizeof *filters == ACTOR_FILTERS, "one for each number");
     const char *const *filter = filters[number % ACTOR_FILTERS];
@@ -114,11 +117,12 @@ static int run(struct actor *a, const char *role)
     static const struct {
         const char *name;
         int (*run)(struct actor *a);
-    } roles[] = {{"mutate", actor_mutate},   {"watch", actor_watch},
-                 {"mirror", actor_mirror},   {"wait", actor_wait},
-                 {"compact", actor_compact}, {"increment", actor_increment},
-                 {"fill", actor_fill},       {"cursor", actor_cursor},
-                 {"backup", actor_backup},   {"inspect", actor_inspect}};
+    } roles[] = {
+        {"mutate", actor_mutate},   {"watch", actor_watch},     {"mirror", actor_mirror},
+        {"wait", actor_wait},       {"compact", actor_compact}, {"increment", actor_increment},
+        {"fill", actor_fill},       {"cursor", actor_cursor},   {"backup", actor_backup},
+        {"inspect", actor_inspect}, {"teller", actor_teller},   {"dict", actor_dict},
+        {"lives", actor_lives}};
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         if (strcmp(roles[i].name, role) == 0)
             return roles[i].run(a);

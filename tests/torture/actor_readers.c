@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 /* actor_readers.c - mirrors, waits, and who has the journal compacted. */
-#include "tests/torture/actor.h"
+#include "tests/torture/actor_work.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -11,6 +11,7 @@ enum { LAST_WAIT_MS = 10000, RECENT = 2000 };
 
 struct content {
     uint64_t count, digest;
+    struct accounts accounts;
 };
 
 static bool on_key(void *context, const vigil_entry *entry)
@@ -18,6 +19,7 @@ static bool on_key(void *context, const vigil_entry *entry)
     struct content *c = context;
     c->count++;
     c->digest += digest_of(entry->key, entry->modified, value_mark(entry->value, entry->size));
+    accounts_add(&c->accounts, entry);
     return true;
 }
 
@@ -37,6 +39,12 @@ static void write_mirror(struct actor *a, const vigil_mirror *m, uint64_t at_lea
     for (size_t i = 0; i < count; i++)
         history_word(&a->history, patterns[i]);
     history_end(&a->history);
+    for (size_t i = 0; i < count; i++) {
+        if (pattern_matches(patterns[i], ACCOUNT_PREFIX)) {
+            accounts_write(a, &content.accounts, vigil_mirror_seq(m));
+            break;
+        }
+    }
 }
 
 /* Its own write must be in the mirror once it has waited for it. */

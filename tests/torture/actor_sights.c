@@ -21,6 +21,8 @@ void actor_saw_record(struct actor *a, const vigil_event *event)
 {
     const vigil_record *r = &event->record;
     struct history *h = &a->history;
+    uint64_t now_us = history_now_us();
+    bool expired = false;
     history_begin(h, 'E');
     history_u64(h, event->position.seq);
     history_u64(h, r->seq);
@@ -36,7 +38,14 @@ void actor_saw_record(struct actor *a, const vigil_event *event)
         history_word(h, c->key);
         history_u64(h, c->prev_seq);
         history_value(h, c->op == VIGIL_PUT ? c->value : NULL, c->size);
+        expired |= c->op == VIGIL_EXPIRE;
     }
+    history_end(h);
+    if (!expired)
+        return;
+    history_begin(h, 'C');
+    history_u64(h, now_us);
+    history_u64(h, r->seq);
     history_end(h);
 }
 

@@ -15,7 +15,7 @@
 #include "tests/torture/check.h"
 #include "tests/torture/work_model.h"
 
-enum { INTEGER_SIZE = 9 };
+enum { INTEGER_SIZE = 9, WHY_SIZE = 64 };
 
 /* ---- values that are used once ---- */
 
@@ -93,13 +93,14 @@ struct work_check {
     struct check *c;
     struct world world;
     struct model model;
-    char why[160]; /* what did not come to the same */
+    char why[WHY_SIZE]; /* what did not come to the same */
 };
 
 static bool differs(struct work_check *w, const char *what, size_t number)
 {
+
     if (!w->why[0])
-        snprintf(w->why, sizeof w->why, "%s of step %zu", what, number);
+        (void)snprintf(w->why, sizeof w->why, "%s of step %u", what, (unsigned)number);
     return false;
 }
 
@@ -108,8 +109,8 @@ static bool same_result(struct work_check *w, const struct work_step *told,
 {
     if (told->present != 2 && (told->present != 0) != r->present)
         return differs(w, "the presence in the result", number);
-    /* Where an absent key had been deleted may be forgotten. */
-    if (told->seq != NEVER && told->seq != r->seq && (r->present || told->seq != 0))
+    bool forgotten = r->is_deletion && told->seq == 0;
+    if (told->seq != NEVER && told->seq != r->seq && !forgotten)
         return differs(w, "the seq in the result", number);
     if (told->result_mark != r->mark)
         return differs(w, "the value in the result", number);
@@ -128,11 +129,11 @@ static bool compares_hold(const struct work_check *w, const struct operation *o)
 }
 
 /* The steps on the state as it stands, in the model; whether all results are those that were told. */
-static enum model_verdict run_steps(struct work_check *w, const struct operation *o,
-                                    uint64_t own_seq, bool *ret_same)
+static enum model_verdict run_steps(struct work_check *w, const struct operation *o, uint64_t seq,
+                                    bool makes_record, bool *ret_same)
 {
     *ret_same = true;
-    model_begin(&w->model, &w->world, own_seq);
+    model_begin(&w->model, &w->world, seq, makes_record);
     for (size_t i = 0; i < o->step_count; i++) {
         const struct work_step *s = &w->c->e->steps.items[o->first_step + i];
         struct model_result result;
@@ -169,15 +170,14 @@ static bool made_record(struct work_check *w, const struct operation *o,
     bool same;
     if (!r || (o->error == 0 && !o->succeeded) || !compares_hold(w, o))
         return false;
-    enum model_verdict v = run_steps(w, o, r->seq, &same);
+    enum model_verdict v = run_steps(w, o, r->seq, true, &same);
     if (v != MODEL_DONE)
         return v == MODEL_UNKNOWN;
-    if (!same_changes(w, r)) {
-        if (!w->why[0])
-            snprintf(w->why, sizeof w->why, "the record");
-        return false;
-    }
-    return same;
+    if (same_changes(w, r))
+        return same;
+    if (!w->why[0])
+        snprintf(w->why, sizeof w->why, "the record");
+    return false;
 }
 
 /* With the state as it is: whether o was answered so, and had nothing to do. */
@@ -190,9 +190,11 @@ static bool made_nothing(struct work_check *w, const struct operation *o)
     }
     if (!o->succeeded)
         return true;
-    enum model_verdict v = run_steps(w, o, o->seq + 1, &same);
+    enum model_verdict v = run_steps(w, o, o->seq + 1, false, &same);
     if (v != MODEL_DONE)
         return v == MODEL_UNKNOWN;
+    if (same && model_net(&w->model) > 0)
+        snprintf(w->why, sizeof w->why, "there is something to do");
     return same && model_net(&w->model) == 0;
 }
 
@@ -201,6 +203,7 @@ static bool made_nothing(struct work_check *w, const struct operation *o)
 struct work_place {
     uint64_t seq;
     size_t operation;
+    char why[WHY_SIZE]; /* it did not make the record there */
 };
 
 static int compare_work(const void *left, const void *right)
@@ -225,9 +228,9 @@ static struct work_place *find_places(struct check *c, size_t *ret_count)
         if (o->kind != OPERATION_DO)
             continue;
         if (o->error == 0)
-            places[count++] = (struct work_place){o->seq, i};
+            places[count++] = (struct work_place){.seq = o->seq, .operation = i};
         else if (seq > 0)
-            places[count++] = (struct work_place){seq, i};
+            places[count++] = (struct work_place){.seq = seq, .operation = i};
     }
     free(marks);
     qsort(places, count, sizeof *places, compare_work);
@@ -235,21 +238,22 @@ static struct work_place *find_places(struct check *c, size_t *ret_count)
     return places;
 }
 
-static void accuse_work(const struct work_check *w, const struct operation *o, uint64_t seq)
+static void accuse_work(const struct work_check *w, const struct operation *o,
+                        const struct work_place *place)
 {
     static const char *const ways[WORK_WAYS] = WORK_WAY_NAMES;
     static const char *const codes[WORK_CODES] = WORK_CODE_NAMES;
     const struct work_step *first = &w->c->e->steps.items[o->first_step];
     accuse(w->c, PROPERTY_RESULTS,
-           "%s: %s of %s %s and %zu more at %" PRIu64 "%s is not what comes of it: %s",
+           "%s: %s of %s %s and %zu more at %" PRIu64
+           "%s is not what comes of it: before it %s, after it %s",
            source_name(w->c, o->source), ways[o->way], codes[first->code],
-           key_name(w->c, first->key), o->step_count - 1, seq,
-           o->error == 0 ? "" : ", without an answer,", w->why[0] ? w->why : "the changes");
+           key_name(w->c, first->key), o->step_count - 1, place->seq,
+           o->error == 0 ? "" : ", without an answer,", place->why, w->why);
 }
 
 /* All work at seq, the state being that before it; and the record after it. */
-static size_t take_seq(struct work_check *w, const struct work_place *places, size_t count,
-                       uint64_t seq)
+static size_t take_seq(struct work_check *w, struct work_place *places, size_t count, uint64_t seq)
 {
     struct check *c = w->c;
     const struct seen_record *r = record_at(c, seq);
@@ -258,6 +262,7 @@ static size_t take_seq(struct work_check *w, const struct work_place *places, si
         w->why[0] = '\0';
         c->changes[places[taken].operation] =
             made_record(w, &c->e->operations.items[places[taken].operation], r);
+        memcpy(places[taken].why, w->why, WHY_SIZE);
     }
     if (r)
         world_apply(&w->world, r);
@@ -266,7 +271,7 @@ static size_t take_seq(struct work_check *w, const struct work_place *places, si
         checked(c, PROPERTY_RESULTS);
         w->why[0] = '\0';
         if (!c->changes[places[i].operation] && (o->error != 0 || !made_nothing(w, o)))
-            accuse_work(w, o, seq);
+            accuse_work(w, o, &places[i]);
     }
     return taken;
 }

@@ -14,7 +14,8 @@
 
 #define CONTROL_VARIABLE "VIGIL_TORTURE_CONTROL" /* the file's path, in the environment */
 
-enum { ACTOR_FILTERS = 12 }; /* how many an actor's number chooses from: actor_filter */
+/* How many an actor's number chooses from: actor_filter; one of them is that of all accounts. */
+enum { ACTOR_FILTERS = 15, ACCOUNT_FILTER = 12 };
 
 enum { CONTROL_CURSORS = 3 };
 

@@ -99,11 +99,19 @@ static void draw_actors(struct plan *p, struct sample *s)
         p->proxies[i] = (struct plan_proxy){draw_transport(s), draw_transport(s)};
     for (unsigned i = 0; i < mutators; i++)
         add_actor(p, s, "mutate", i);
+    for (unsigned i = 0; i < PLAN_TELLERS; i++)
+        add_actor(p, s, "teller", i);
+    for (unsigned i = 0; i < 2; i++)
+        add_actor(p, s, "dict", i);
+    for (unsigned i = 0; i < 2; i++)
+        add_actor(p, s, "lives", i);
     add_actor(p, s, "watch", 0); /* of everything */
+    add_actor(p, s, "watch", ACCOUNT_FILTER);
     for (unsigned i = 0; i < watchers; i++)
         add_actor(p, s, "watch", first_filter + i * 3 + 1);
     add_actor(p, s, "mirror", (unsigned)below(s, ACTOR_FILTERS));
     add_actor(p, s, "mirror", 0);
+    add_actor(p, s, "mirror", ACCOUNT_FILTER);
     add_actor(p, s, "wait", 0);
     add_actor(p, s, "wait", 1);
     add_actor(p, s, "compact", 0);

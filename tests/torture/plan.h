@@ -15,7 +15,8 @@
 enum {
     PLAN_OPTIONS_MAX = 12,
     PLAN_OPTION_SIZE = 40,
-    PLAN_ACTORS_MAX = 28, /* what draw_actors adds at the most is 25 */
+    PLAN_ACTORS_MAX = 52, /* what draw_actors adds at the most is 50 */
+    PLAN_TELLERS = 16,
     PLAN_STEPS_MAX = 300,
     PLAN_PROXIES = 2
 };

@@ -19,6 +19,12 @@ static void add_operation(struct summary *s, const struct operation *o)
         s->in_doubt += doubt;
         s->refused += o->error != VIGIL_OK && !doubt;
         break;
+    case OPERATION_DO:
+        s->done[o->way] += o->error == VIGIL_OK && o->succeeded;
+        s->mutations += o->error == VIGIL_OK;
+        s->in_doubt += doubt;
+        s->refused += o->error != VIGIL_OK && !doubt;
+        break;
     case OPERATION_WAIT:
         s->waits += o->error == VIGIL_OK;
         break;
@@ -60,12 +66,14 @@ void summary_add(struct summary *s, const struct evidence *e, const struct verdi
     s->reads += e->entries.count;
     s->copies += e->digests.count;
     s->restored += e->restored.count;
+    s->expired += v->expired;
     for (int p = 0; p < PROPERTY_COUNT; p++)
         s->checked[p] += v->findings[p].checked;
 }
 
 void summary_print(const struct summary *s)
 {
+    static const char *const ways[WORK_WAYS] = WORK_WAY_NAMES;
     printf("in all: %" PRIu64 " rounds; %" PRIu64 " records (%" PRIu64
            " removed unread); mutations: %" PRIu64 " acknowledged, %" PRIu64 " refused, %" PRIu64
            " in doubt; reads: %" PRIu64 ", listings and mirrors: %" PRIu64 ", waits: %" PRIu64 "\n",
@@ -77,6 +85,11 @@ void summary_print(const struct summary *s)
     printf("  cursors: %" PRIu64 " times opened, %" PRIu64 " moves awaited; backups: %" PRIu64
            " made, %" PRIu64 " restored\n",
            s->taken, s->moved, s->backups, s->restored);
+    printf("  work:");
+    for (int way = 0; way < WORK_WAYS; way++)
+        printf(" %s %" PRIu64 ",", ways[way], s->done[way]);
+    printf(" totals looked at: %" PRIu64 ", keys expired: %" PRIu64 "\n",
+           s->checked[PROPERTY_TOTALS], s->expired);
     printf("  faults:");
     for (int fault = 0; fault < FAULT_COUNT; fault++)
         printf(" %s %" PRIu64 "%s", fault_name((enum fault)fault), s->faults[fault],

@@ -12,6 +12,8 @@ struct summary {
     uint64_t watched, opened, resumed, compacted;
     uint64_t taken, moved; /* cursors: openings, acknowledgements that were told to be durable */
     uint64_t backups, restored;
+    uint64_t done[WORK_WAYS]; /* work that was acknowledged, by how it was asked for */
+    uint64_t expired;
     uint64_t checked[PROPERTY_COUNT];
     uint64_t faults[FAULT_COUNT];
 };

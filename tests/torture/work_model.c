@@ -76,10 +76,11 @@ static size_t first_place(const struct world *w, const char *prefix)
 
 /* ---- the copy ---- */
 
-void model_begin(struct model *m, const struct world *w, uint64_t own_seq)
+void model_begin(struct model *m, const struct world *w, uint64_t seq, bool makes_record)
 {
     m->world = w;
-    m->own_seq = own_seq;
+    m->seq = seq;
+    m->own_seq = makes_record ? seq : 0;
     m->count = 0;
     m->made_size = 0;
 }
@@ -108,7 +109,8 @@ static void store(struct model *m, uint32_t key, struct cell now)
         c = &m->changes[m->count++];
         *c = (struct model_change){.key = key, .was_present = m->world->cells[key].present};
     }
-    now.modified = m->own_seq;
+    /* One that was absent and is so again has not changed. */
+    now.modified = now.present || c->was_present ? m->own_seq : m->world->cells[key].modified;
     c->now = now;
 }
 
@@ -152,16 +154,27 @@ static bool is_member(struct wire_reader elements, uint32_t count, const uint8_t
 
 /* ---- steps on a key ---- */
 
-static void tell_before(const struct cell *before, struct model_result *result)
+/* What a change tells: where the key had changed before the whole. */
+static void tell_before(const struct model *m, uint32_t key, const struct cell *before,
+                        struct model_result *result)
 {
     result->present = before->present;
-    result->seq = before->modified;
+    result->seq = m->world->cells[key].modified;
+    result->is_deletion = !m->world->cells[key].present;
+}
+
+static void tell_present(const struct cell *cell, struct model_result *result)
+{
+    result->present = cell->present;
+    result->seq = cell->modified;
+    result->is_deletion = !cell->present;
+    result->mark = cell->present ? cell->mark : 0;
 }
 
 static enum model_verdict put(struct model *m, const struct work_step *s, struct model_result *r)
 {
     struct cell before = cell_of(m, s->key);
-    tell_before(&before, r);
+    tell_before(m, s->key, &before, r);
     store(m, s->key,
           (struct cell){.present = true,
                         .mark = s->mark,
@@ -173,7 +186,7 @@ static enum model_verdict put(struct model *m, const struct work_step *s, struct
 static enum model_verdict delete_key(struct model *m, uint32_t key, struct model_result *r)
 {
     struct cell before = cell_of(m, key);
-    tell_before(&before, r);
+    tell_before(m, key, &before, r);
     if (before.present)
         store(m, key, (struct cell){0});
     return MODEL_DONE;
@@ -200,7 +213,7 @@ static enum model_verdict incr(struct model *m, const struct work_step *s, struc
     enum model_verdict v = add_to(m, s->key, s->by, &before);
     if (v != MODEL_DONE)
         return v;
-    tell_before(&before, r);
+    tell_before(m, s->key, &before, r);
     r->mark = cell_of(m, s->key).mark;
     return MODEL_DONE;
 }
@@ -236,7 +249,7 @@ static enum model_verdict append(struct model *m, const struct work_step *s, str
     if (before.present && !value_next_array(&elements, &count))
         return MODEL_IMPOSSIBLE;
     if (s->code == WORK_ADD && is_member(elements, count, element, s->shown.size)) {
-        tell_before(&before, r);
+        tell_present(&before, r);
         r->mark = number_mark(count);
         return MODEL_DONE;
     }
@@ -248,7 +261,7 @@ static enum model_verdict append(struct model *m, const struct work_step *s, str
         memcpy(bytes + size, elements.at, old);
     memcpy(bytes + size + old, element, s->shown.size);
     store(m, s->key, made(m, bytes, size + old + s->shown.size));
-    tell_before(&before, r);
+    tell_before(m, s->key, &before, r);
     if (s->code == WORK_ADD)
         r->present = false;
     r->mark = number_mark(count + 1);
@@ -260,8 +273,7 @@ static enum model_verdict set_default(struct model *m, const struct work_step *s
 {
     struct cell before = cell_of(m, s->key);
     if (before.present) {
-        tell_before(&before, r);
-        r->mark = before.mark;
+        tell_present(&before, r);
         return MODEL_DONE;
     }
     r->mark = s->mark;
@@ -340,8 +352,7 @@ static enum model_verdict push(struct model *m, const struct work_step *s, size_
     const struct evidence *e = m->world->e;
     char name[512];
     struct work_step into = *s;
-    snprintf(name, sizeof name, "%s%016" PRIx64 "-%04zx", e->keys.items[s->key], m->own_seq,
-             number);
+    snprintf(name, sizeof name, "%s%016" PRIx64 "-%04zx", e->keys.items[s->key], m->seq, number);
     if (!evidence_find_key(e, name, &into.key))
         return MODEL_IMPOSSIBLE;
     r->key = into.key;
@@ -366,8 +377,7 @@ enum model_verdict model_step(struct model *m, const struct work_step *s, size_t
     case WORK_INCR:
         return incr(m, s, ret_result);
     case WORK_GET:
-        tell_before(&cell, ret_result);
-        ret_result->mark = cell.present ? cell.mark : 0;
+        tell_present(&cell, ret_result);
         return MODEL_DONE;
     case WORK_APPEND:
     case WORK_ADD:

@@ -36,7 +36,9 @@ struct model_change {
 
 struct model_result {
     bool present;
-    uint64_t seq; /* where the key changed before; of one that was absent, perhaps told as 0 */
+    uint64_t seq; /* where the key changed before (all of this, or last, where a value is told as it
+                   * stands) */
+    bool is_deletion; /* that seq: compaction may have forgotten it, then 0 is told */
     uint64_t mark;
     uint32_t key; /* NO_KEY: none is told */
 };
@@ -49,14 +51,15 @@ enum model_verdict {
 
 struct model {
     const struct world *world;
-    uint64_t own_seq; /* of the record that it would make */
+    uint64_t seq;     /* of the record that it makes, or that would be next */
+    uint64_t own_seq; /* what a key shows that it has changed: 0 if there will be no record */
     struct model_change changes[MODEL_CHANGES_MAX];
     size_t count;
     uint8_t made[MODEL_MADE_MAX]; /* values */
     size_t made_size;
 };
 
-void model_begin(struct model *m, const struct world *w, uint64_t own_seq);
+void model_begin(struct model *m, const struct world *w, uint64_t seq, bool makes_record);
 /* The step of this number in its list. */
 enum model_verdict model_step(struct model *m, const struct work_step *s, size_t number,
                               struct model_result *ret_result);

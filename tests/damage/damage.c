@@ -12,7 +12,7 @@
  * Nothing that is served is a lie, with one exception, which is counted by itself: a page that
  * is an older version of itself (a write that the disk lost) is whole, and only verify tells.
  *
- * ctest: TIMEOUT=120
+ * ctest: TIMEOUT=120 LABELS=release-only
  */
 #define _GNU_SOURCE
 

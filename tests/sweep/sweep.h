@@ -2,7 +2,7 @@
  * sweep.h - goes through every call of every function that can fail: runs the same script again and
  * again, and lets another call fail each time, once or from then on.
  *
- * ctest: TIMEOUT=300 LABELS=no-tsan
+ * ctest: TIMEOUT=300 LABELS=no-tsan,asan-only
  */
 #ifndef VIGIL_TESTS_SWEEP_SWEEP_H
 #define VIGIL_TESTS_SWEEP_SWEEP_H

@@ -169,8 +169,14 @@ int vigil_lease_close(vigil_lease *l)
 {
     if (!l)
         return ERR_OK;
-    struct vigil *v = l->v;
-    uint64_t id = l->id;
+    /* It is kept meanwhile: its connection may have to be made anew first, and then it ends here rather
+     * than by itself. */
+    bool had_ended = atomic_load(&l->ended);
+    int err = close_at_server(l->v, l->id);
+    /* The request may have been sent twice, over a connection that was lost: then this is what the
+     * second one was told. */
+    if (err == ERR_LEASE_ENDED && !had_ended && atomic_load(&l->safe_until_ms) > clock_boot_ms())
+        err = ERR_OK;
     free_lease(l);
-    return close_at_server(v, id);
+    return err;
 }

@@ -444,8 +444,8 @@ static void test_long_instructions(void **state)
         "local a, b = ('x'):rep(3000000), ('x'):rep(3000000) while true do local c = a == b end",
         "local a, b = ('x'):rep(3000000), ('x'):rep(3000000) while true do local c = a < b end",
         "local a = ('0'):rep(3000000) while true do local c = a + 0 end",
-        "local t = {} for i = 1, 150000 do t['k' .. i] = i end\n"
-        "for k in pairs(t) do t[k] = nil end while true do next(t) end"};
+        ("local t = {} for i = 1, 150000 do t['k' .. i] = i end for k in pairs(t) do t[k] = nil end "
+         "while true do next(t) end")};
     f->limits.time_ms = 100;
     f->limits.steps = 1000000000000;
     f->limits.memory = 64 << 20;
@@ -472,8 +472,8 @@ static void test_endless_memory(void **state)
         "while true do pcall(string.rep, 'x', 1 << 40) end",
         "local s = ('x'):rep(4000000) pcall(function() return s .. s .. s end) return 1",
         "local t = {} while true do pcall(function() while true do t[#t + 1] = {} end end) end",
-        "local function f() local t = {f} t.g = function() return t end return t end\n"
-        "local a = {} while true do a[#a + 1] = f() end"};
+        ("local function f() local t = {f} t.g = function() return t end return t end\n"
+         "local a = {} while true do a[#a + 1] = f() end")};
     f->limits.steps = 1000000000;
     for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
         script_expect_failure(f, sources[i], "the memory limit of 8388608 bytes is reached\nstack");

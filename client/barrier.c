@@ -1,9 +1,10 @@
 /*
  * barrier.c - nobody goes on before a number of others have come.
  *
- * Each puts a key of his own under the name, once, and counts those that are there.
- * All see the same records in the same order, so all agree at which one the number
- * was reached, though it may have held for a moment only.
+ * Each puts a key of his own under the name, once, learns how many are there at the
+ * seq of that very record, and counts on from there. All see the same records in the
+ * same order, so all agree at which one the number was reached, though it may have
+ * held for a moment only.
  */
 #include "client/contender.h"
 
@@ -16,15 +17,8 @@ struct vigil_barrier {
     struct contender contender;
 };
 
-static bool count_one(void *context, const vigil_entry *entry)
-{
-    (void)entry;
-    ++*(size_t *)context;
-    return true;
-}
-
 /* The count after each record, until it is reached. */
-static int follow(vigil_watch *w, const struct contender *c, size_t there, size_t count,
+static int follow(vigil_watch *w, const struct contender *c, uint64_t there, size_t count,
                   int64_t deadline)
 {
     while (there < count) {
@@ -36,26 +30,24 @@ static int follow(vigil_watch *w, const struct contender *c, size_t there, size_
         if (err)
             return err;
         for (uint16_t i = 0; i < event->record.count && event->kind == VIGIL_EVENT_RECORD; i++)
-            there += event->record.changes[i].op == VIGIL_PUT ? 1 : (size_t)-1;
+            there += event->record.changes[i].op == VIGIL_PUT ? 1 : UINT64_MAX;
     }
     return ERR_OK;
 }
 
-static int wait_for(struct contender *c, size_t count, int64_t deadline)
+static int wait_for(struct contender *c, uint64_t there, size_t count, int64_t deadline)
 {
     char pattern[LIMIT_KEY_SIZE + 2];
     const char *const patterns[] = {pattern};
-    size_t there = 0;
+    const vigil_watch_options options = {.patterns = patterns,
+                                         .pattern_count = 1,
+                                         .since = VIGIL_SINCE_POSITION,
+                                         .position = {c->epoch, c->seq}};
     vigil_watch *w;
-    vigil_watch_options options = {
-        .patterns = patterns, .pattern_count = 1, .since = VIGIL_SINCE_POSITION};
+    if (there >= count)
+        return ERR_OK;
     (void)snprintf(pattern, sizeof pattern, "%s*", c->prefix);
-    int err = vigil_list(c->v, c->prefix, false, deadline_timeout_ms(deadline), count_one, &there,
-                         &options.position.seq);
-    if (err)
-        return err;
-    options.position.epoch = c->epoch;
-    err = vigil_watch_open(c->v, &options, &w);
+    int err = vigil_watch_open(c->v, &options, &w);
     if (err)
         return err;
     err = follow(w, c, there, count, deadline);
@@ -69,8 +61,9 @@ int vigil_barrier_enter(vigil *v, const char *name, size_t count, uint32_t ttl_m
                         vigil_barrier **ret_barrier)
 {
     static const uint8_t nil = 0xc0;
-    char full[LIMIT_KEY_SIZE + 1];
+    char full[CONTENDER_NAME_SIZE];
     int64_t deadline = deadline_after(timeout_ms);
+    uint64_t there;
     if (!ret_barrier || count == 0)
         return connection_fail(v, ERR_INVALID, NULL);
     int err = contender_name(v, "barrier", name, full);
@@ -79,9 +72,9 @@ int vigil_barrier_enter(vigil *v, const char *name, size_t count, uint32_t ttl_m
     vigil_barrier *b = calloc(1, sizeof *b);
     if (!b)
         return connection_fail(v, ERR_NO_MEMORY, NULL);
-    err = contender_enter(&b->contender, v, full, &nil, sizeof nil, ttl_ms);
+    err = contender_enter(&b->contender, v, full, &nil, sizeof nil, ttl_ms, &there);
     if (!err)
-        err = wait_for(&b->contender, count, deadline);
+        err = wait_for(&b->contender, there, count, deadline);
     if (err) {
         vigil_barrier_leave(b);
         return err;

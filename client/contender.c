@@ -68,19 +68,21 @@ static int look(struct contender *c, int64_t deadline, struct line *ret_line)
 /* ---- entering ---- */
 
 int contender_name(struct vigil *v, const char *kind, const char *name,
-                   char out[LIMIT_KEY_SIZE + 1])
+                   char out[CONTENDER_NAME_SIZE])
 {
-    if (!name || name[0] == '\0' ||
-        (size_t)snprintf(out, LIMIT_KEY_SIZE + 1, "%s/%s", kind, name) > LIMIT_KEY_SIZE)
-        return connection_fail(v, ERR_BAD_KEY, "a name has 1 to %d bytes",
-                               LIMIT_KEY_SIZE - (int)strlen(kind) - 18);
+    size_t size = name ? strlen(name) : 0;
+    if (size == 0 || size > CONTENDER_NAME_MAX || name[size - 1] == '/' || strstr(name, "//"))
+        return connection_fail(v, ERR_BAD_KEY,
+                               "a name has 1 to %d bytes, no // in it and no / at its end",
+                               CONTENDER_NAME_MAX);
+    (void)snprintf(out, CONTENDER_NAME_SIZE, "%s/%s", kind, name);
     return ERR_OK;
 }
 
 static int make_names(struct contender *c, const char *name)
 {
     struct bytes ignored;
-    size_t size = (size_t)snprintf(c->prefix, sizeof c->prefix, "%s/", name);
+    size_t size = (size_t)snprintf(c->prefix, sizeof c->prefix, "%s//", name);
     if (size < sizeof c->prefix)
         size = (size_t)snprintf(c->key, sizeof c->key, "%s%016llx", c->prefix,
                                 (unsigned long long)vigil_lease_id(c->lease));
@@ -89,25 +91,33 @@ static int make_names(struct contender *c, const char *name)
     return arguments_key(c->v, c->key, &ignored);
 }
 
-static int put_key(struct contender *c, const void *value, size_t size)
+static int put_key(struct contender *c, const void *value, size_t size, uint64_t *ret_count)
 {
     vigil_txn *t;
+    const vigil_txn_result *results;
+    size_t result_count = 0;
     bool succeeded = false;
     int err = vigil_txn_new(&t);
     if (err)
         return connection_fail(c->v, err, NULL);
     (void)vigil_txn_if_exists(t, c->key, false);
     (void)vigil_txn_put_lease(t, c->key, value, size, vigil_lease_id(c->lease));
-    err = vigil_txn_commit(c->v, t, &succeeded, &c->seq, NULL, NULL);
+    if (ret_count)
+        (void)vigil_txn_count(t, c->prefix);
+    err = vigil_txn_commit(c->v, t, &succeeded, &c->seq, &results, &result_count);
     vigil_txn_free(t);
     c->epoch = c->v->epoch;
     if (!err && !succeeded)
-        err = connection_fail(c->v, ERR_CONFLICT, "%s is there already", c->key);
+        return connection_fail(c->v, ERR_CONFLICT, "%s is there already", c->key);
+    if (!err && ret_count &&
+        (result_count != 2 ||
+         vigil_unpack_uint(results[1].value, results[1].size, ret_count) != VIGIL_OK))
+        return connection_malformed(c->v);
     return err;
 }
 
 int contender_enter(struct contender *c, struct vigil *v, const char *name, const void *value,
-                    size_t size, uint32_t ttl_ms)
+                    size_t size, uint32_t ttl_ms, uint64_t *ret_count)
 {
     *c = (struct contender){.v = v};
     int err = name ? vigil_lease_open(v, ttl_ms, &c->lease) : connection_fail(v, ERR_BAD_KEY, NULL);
@@ -115,7 +125,7 @@ int contender_enter(struct contender *c, struct vigil *v, const char *name, cons
         return err;
     err = make_names(c, name);
     if (!err)
-        err = put_key(c, value, size);
+        err = put_key(c, value, size, ret_count);
     if (err)
         contender_leave(c);
     return err;
@@ -137,6 +147,12 @@ static bool is_absent(void *context, const void *value, size_t size, const vigil
     return value == NULL;
 }
 
+/* What the wait would have to see is no longer there: only a new look tells. */
+static bool is_worth_a_look(int err)
+{
+    return err == ERR_COMPACTED || err == ERR_EPOCH_CHANGED || err == ERR_POSITION_AHEAD;
+}
+
 int contender_wait_first(struct contender *c, int64_t deadline)
 {
     const vigil_wait_options until_gone = {.until = is_absent};
@@ -151,7 +167,7 @@ int contender_wait_first(struct contender *c, int64_t deadline)
         } while (err && may_retry(c, err, deadline));
         if (err && vigil_lease_has_ended(c->lease))
             return contender_has_ended(c);
-        if (err)
+        if (err && !is_worth_a_look(err))
             return err;
     }
 }
@@ -196,7 +212,7 @@ int contender_first(struct vigil *v, const char *name, int timeout_ms, uint64_t 
 {
     char prefix[LIMIT_KEY_SIZE + 1];
     struct first first = {.seq = 0};
-    if (!name || (size_t)snprintf(prefix, sizeof prefix, "%s/", name) >= sizeof prefix)
+    if (!name || (size_t)snprintf(prefix, sizeof prefix, "%s//", name) >= sizeof prefix)
         return connection_fail(v, ERR_BAD_KEY, NULL);
     int err = vigil_list(v, prefix, true, timeout_ms, take_first, &first, NULL);
     if (first.failed)

@@ -12,7 +12,7 @@ struct vigil_lock {
 static int enter(vigil *v, const char *kind, const char *name, const void *value, size_t size,
                  uint32_t ttl_ms, vigil_lock **ret_lock)
 {
-    char full[LIMIT_KEY_SIZE + 1];
+    char full[CONTENDER_NAME_SIZE];
     if (!ret_lock)
         return connection_fail(v, ERR_INVALID, NULL);
     int err = contender_name(v, kind, name, full);
@@ -21,7 +21,7 @@ static int enter(vigil *v, const char *kind, const char *name, const void *value
     vigil_lock *l = calloc(1, sizeof *l);
     if (!l)
         return connection_fail(v, ERR_NO_MEMORY, NULL);
-    err = contender_enter(&l->contender, v, full, value, size, ttl_ms);
+    err = contender_enter(&l->contender, v, full, value, size, ttl_ms, NULL);
     if (err) {
         free(l);
         return err;
@@ -49,11 +49,9 @@ int vigil_lock_wait(vigil_lock *l, int timeout_ms)
     return contender_wait_first(&l->contender, deadline_after(timeout_ms));
 }
 
-/* Both: what was entered is waited for, or left. */
-static int wait_or_leave(int err, vigil_lock *l, int timeout_ms, vigil_lock **ret_lock)
+static int wait_or_leave(vigil_lock *l, int timeout_ms, vigil_lock **ret_lock)
 {
-    if (!err)
-        err = vigil_lock_wait(l, timeout_ms);
+    int err = vigil_lock_wait(l, timeout_ms);
     if (err)
         vigil_lock_release(l);
     else
@@ -67,7 +65,8 @@ int vigil_lock_acquire(vigil *v, const char *name, uint32_t ttl_ms, int timeout_
     vigil_lock *l = NULL;
     if (!ret_lock)
         return connection_fail(v, ERR_INVALID, NULL);
-    return wait_or_leave(vigil_lock_enter(v, name, NULL, 0, ttl_ms, &l), l, timeout_ms, ret_lock);
+    int err = vigil_lock_enter(v, name, NULL, 0, ttl_ms, &l);
+    return err ? err : wait_or_leave(l, timeout_ms, ret_lock);
 }
 
 int vigil_elect(vigil *v, const char *name, const void *value, size_t size, uint32_t ttl_ms,
@@ -76,13 +75,13 @@ int vigil_elect(vigil *v, const char *name, const void *value, size_t size, uint
     vigil_lock *l = NULL;
     if (!ret_lock)
         return connection_fail(v, ERR_INVALID, NULL);
-    return wait_or_leave(vigil_elect_enter(v, name, value, size, ttl_ms, &l), l, timeout_ms,
-                         ret_lock);
+    int err = vigil_elect_enter(v, name, value, size, ttl_ms, &l);
+    return err ? err : wait_or_leave(l, timeout_ms, ret_lock);
 }
 
 int vigil_elected(vigil *v, const char *name, uint64_t *ret_seq, void **ret_value, size_t *ret_size)
 {
-    char full[LIMIT_KEY_SIZE + 1];
+    char full[CONTENDER_NAME_SIZE];
     int err = contender_name(v, "election", name, full);
     return err ? err : contender_first(v, full, 0, ret_seq, ret_value, ret_size);
 }

@@ -1,9 +1,9 @@
 /*
- * queue.c - items that each get done, though workers die: queue/NAME/item/ has them
- * in the order of their push, queue/NAME/claim/ the mark of whoever works on one. A
+ * queue.c - items that each get done, though workers die: queue/NAME//item/ has them
+ * in the order of their push, queue/NAME//claim/ the mark of whoever works on one. A
  * mark ends with its worker's lease, and then the item is free again.
  */
-#include "client/connection.h"
+#include "client/contender.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,11 @@ struct vigil_claim {
     size_t size;
 };
 
-enum { LOOK_AT_FIRST = 16, LOOK_AT_MOST = 4096 };
+enum {
+    LOOK_AT_FIRST = 16,
+    LOOK_AT_MOST = 4096,
+    LOOK_TRIES = 64 /* each goes on where the one before has stopped among items long done */
+};
 
 struct queue {
     vigil *v;
@@ -34,14 +38,14 @@ struct queue {
 
 static int queue_names(vigil *v, const char *name, struct queue *q)
 {
-    enum { SUFFIX = 32 }; /* what a push adds, and "claim/" */
+    char full[CONTENDER_NAME_SIZE];
     *q = (struct queue){.v = v};
-    if (!name || name[0] == '\0' || strlen(name) > LIMIT_KEY_SIZE - 2 * SUFFIX)
-        return connection_fail(v, ERR_BAD_KEY, "a queue's name has 1 to %d bytes",
-                               LIMIT_KEY_SIZE - 2 * SUFFIX);
-    (void)snprintf(q->items, sizeof q->items, "queue/%s/item/", name);
-    (void)snprintf(q->marks, sizeof q->marks, "queue/%s/claim/", name);
-    (void)snprintf(q->pattern, sizeof q->pattern, "queue/%s/*", name);
+    int err = contender_name(v, "queue", name, full);
+    if (err)
+        return err;
+    (void)snprintf(q->items, sizeof q->items, "%s//item/", full);
+    (void)snprintf(q->marks, sizeof q->marks, "%s//claim/", full);
+    (void)snprintf(q->pattern, sizeof q->pattern, "%s//*", full);
     return ERR_OK;
 }
 
@@ -100,7 +104,11 @@ static int look(struct queue *q, uint32_t most, const vigil_txn_result **ret_res
         return connection_fail(q->v, err, NULL);
     (void)vigil_txn_keys(t, q->items, most);
     (void)vigil_txn_keys(t, q->marks, 0);
-    err = vigil_txn_commit(q->v, t, NULL, &q->seq, ret_results, &count);
+    for (int tries = 1;; tries++) {
+        err = vigil_txn_commit(q->v, t, NULL, &q->seq, ret_results, &count);
+        if (err != ERR_LIMIT || tries == LOOK_TRIES)
+            break;
+    }
     q->epoch = q->v->epoch;
     vigil_txn_free(t);
     return !err && count != 2 ? connection_malformed(q->v) : err;
@@ -157,6 +165,31 @@ static int put_mark(vigil_claim *c, const vigil_lease *lease, bool *ret_taken)
     return err;
 }
 
+int vigil_claim_guard(const vigil_claim *c, vigil_txn *t)
+{
+    return vigil_txn_if_seq(t, c->mark, VIGIL_EQUAL, c->seq);
+}
+
+/* Removes the mark, if it is still this claim's, and with it the item, if that is done. */
+static int end_claim(vigil_claim *c, bool done)
+{
+    vigil_txn *t;
+    bool held = false;
+    int err = vigil_txn_new(&t);
+    if (err)
+        return connection_fail(c->v, err, NULL);
+    (void)vigil_claim_guard(c, t);
+    (void)vigil_txn_delete(t, c->mark);
+    if (done)
+        (void)vigil_txn_delete(t, c->item);
+    err = vigil_txn_commit(c->v, t, &held, NULL, NULL, NULL);
+    vigil_txn_free(t);
+    if (!err && !held)
+        err = connection_fail(c->v, ERR_LEASE_ENDED,
+                              "%s is not claimed any more: another worker may have it", c->item);
+    return err;
+}
+
 /* Nobody touches a claimed item but who has claimed it: it is read afterwards, whatever its size. */
 static int read_item(vigil_claim *c)
 {
@@ -174,17 +207,23 @@ static int read_item(vigil_claim *c)
     return ERR_OK;
 }
 
+/* NOT_FOUND: nothing is free. */
 static int try_claim(struct queue *q, const vigil_lease *lease, vigil_claim *c)
 {
-    bool taken = false;
-    while (!taken) {
+    for (;;) {
+        bool taken = false;
         int err = choose(q, c);
         if (!err)
             err = put_mark(c, lease, &taken);
         if (err)
             return err;
+        if (taken)
+            err = read_item(c);
+        if (taken && err != ERR_NOT_FOUND)
+            return err;
+        if (taken)
+            (void)end_claim(c, false);
     }
-    return read_item(c);
 }
 
 /* Until something has been pushed, or a mark has gone. */
@@ -204,7 +243,11 @@ static int wait_for_change(struct queue *q, int64_t deadline)
         else if (!err && event->kind == VIGIL_EVENT_RECORD && event->record.seq > q->seq)
             return ERR_OK;
     }
-    return err;
+    if (err != ERR_COMPACTED && err != ERR_EPOCH_CHANGED && err != ERR_POSITION_AHEAD)
+        return err;
+    vigil_watch_close(q->watch); /* the next look tells, and a new watch goes on from there */
+    q->watch = NULL;
+    return ERR_OK;
 }
 
 int vigil_queue_claim(vigil *v, const char *name, const vigil_lease *lease, int timeout_ms,
@@ -251,35 +294,10 @@ uint64_t vigil_claim_seq(const vigil_claim *c)
     return c->seq;
 }
 
-int vigil_claim_guard(const vigil_claim *c, vigil_txn *t)
-{
-    return vigil_txn_if_seq(t, c->mark, VIGIL_EQUAL, c->seq);
-}
-
 static void claim_free(vigil_claim *c)
 {
     free(c->value);
     free(c);
-}
-
-/* Removes the mark, if it is still this claim's, and with it the item, if that is done. */
-static int end_claim(vigil_claim *c, bool done)
-{
-    vigil_txn *t;
-    bool held = false;
-    int err = vigil_txn_new(&t);
-    if (err)
-        return connection_fail(c->v, err, NULL);
-    (void)vigil_claim_guard(c, t);
-    (void)vigil_txn_delete(t, c->mark);
-    if (done)
-        (void)vigil_txn_delete(t, c->item);
-    err = vigil_txn_commit(c->v, t, &held, NULL, NULL, NULL);
-    vigil_txn_free(t);
-    if (!err && !held)
-        err = connection_fail(c->v, ERR_LEASE_ENDED,
-                              "%s is not claimed any more: another worker may have it", c->item);
-    return err;
 }
 
 int vigil_claim_done(vigil_claim *c)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 enum { OPTION_TTL, OPTION_TIMEOUT };
+enum { LOOK_AT_COMMAND_MS = 1000 }; /* where its end cannot be waited for */
 enum { EXIT_NOT_RUNNABLE = 126, EXIT_NO_COMMAND = 127, EXIT_SIGNAL = 128 };
 
 static const struct option_spec options[] = {
@@ -67,7 +68,8 @@ static int attend(struct cli *cli, vigil_lock *lock, int stop_fd, pid_t pid)
             held = false;
             (void)kill(pid, SIGTERM);
         }
-        if (poll(wait, 2, place_look_ms(lock)) > 0 && wait[1].revents != 0)
+        if (poll(wait, 2, held ? place_look_ms(lock) : LOOK_AT_COMMAND_MS) > 0 &&
+            wait[1].revents != 0)
             pass_on(stop_fd, pid);
     }
     if (wait[0].fd >= 0)

@@ -27,6 +27,7 @@ struct command {
 
 int command_put(struct bench *b, struct failure *failure);
 int command_get(struct bench *b, struct failure *failure);
+int command_atomic(struct bench *b, struct failure *failure);
 int command_watch(struct bench *b, struct failure *failure);
 int command_wait(struct bench *b, struct failure *failure);
 int command_replay(struct bench *b, struct failure *failure);

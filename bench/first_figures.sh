@@ -6,9 +6,9 @@
 #   DATA=DIR       the disk that is measured (TMPDIR, else /var/tmp)
 #   DURATION=TIME  of each measurement (10s)
 #   RAW=FILE       takes each run's JSON object, one a line
-#   ONLY=WORD...   of: put latency fanout filters replay start wait get yardstick
+#   ONLY=WORD...   of: put latency fanout filters replay start wait get atomic yardstick
 #
-# Takes about ten minutes. The machine should have nothing else to do.
+# Takes about a quarter of an hour. The machine should have nothing else to do.
 set -euo pipefail
 
 bin=${1:-build/release/bin}
@@ -153,6 +153,16 @@ figures_get() {
     done
 }
 
+figures_atomic() {
+    echo "| durability | clients | keys | way | operations/s | p50 ms | p99 ms | runs/operation | server CPU µs/op" \
+        "| ratio to put | echo/s | ratio to echo | ratio to bare appends |"
+    echo "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    measure atomic --duration "$duration" | jq -c '.rows[]' |
+        row .durability .clients .keys .way '(.ops_per_s|n)' '(.p50_us|ms)' '(.p99_us|ms)' \
+            '(.runs_per_op|n)' '(.server_cpu_us_per_op|n)' '(.ratio_put|n)' '(.echo_per_s|n)' \
+            '(.ratio_echo|n)' '(.ratio_append|n)'
+}
+
 figures_yardstick() {
     local object
     object=$(measure yardstick --duration 20s)
@@ -173,7 +183,7 @@ figures_yardstick() {
     row '"start of a process with LMDB and a ROUTER, p50 ms"' '(.bare_start_p50_us|ms)' <<<"$object"
 }
 
-for part in yardstick put latency wait fanout filters replay start get; do
+for part in yardstick put latency wait fanout filters replay start get atomic; do
     if wanted $part; then
         printf '\n### %s\n\n' "$part"
         "figures_$part"

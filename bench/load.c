@@ -57,13 +57,11 @@ struct load {
 
 static uint64_t draw_key(struct load_thread *t)
 {
+    uint64_t first = t->plan->first_key;
     if (t->plan->operations) {
-        return t->next_key++ % t->plan->keys;
+        return first + t->next_key++ % t->plan->keys;
     }
-    t->random ^= t->random << 13;
-    t->random ^= t->random >> 7;
-    t->random ^= t->random << 17;
-    return (t->random >> 16) % t->plan->keys;
+    return first + payload_draw(&t->random) % t->plan->keys;
 }
 
 static int fail(struct load_thread *t, const vigil *v, int err, const char *what)
@@ -72,19 +70,37 @@ static int fail(struct load_thread *t, const vigil *v, int err, const char *what
                        v ? vigil_failure_text(v) : vigil_error_text(err));
 }
 
+static int send_call(vigil *v, const char *key, uint64_t *ret_id)
+{
+    static const vigil_function function = {.name = LOAD_FUNCTION};
+    uint8_t arguments[2 + PAYLOAD_KEY_SIZE] = {0x91, 0xa0 | PAYLOAD_KEY_SIZE}; /* [key] */
+    memcpy(arguments + 2, key, PAYLOAD_KEY_SIZE);
+    return vigil_send_call(v, &function, arguments, sizeof arguments, ret_id);
+}
+
+static int send_kind(struct load_thread *t, vigil *v, const char *key, uint64_t due_ns)
+{
+    uint64_t id = 0;
+    switch (t->plan->kind) {
+    case LOAD_PUT:
+        payload_set_time(t->value, t->plan->size, due_ns);
+        return vigil_send_put(v, key, t->value, t->plan->size, NULL, &id);
+    case LOAD_INCR:
+        return vigil_send_incr(v, key, 1, &id);
+    case LOAD_CALL:
+        return send_call(v, key, &id);
+    case LOAD_GET:
+        break;
+    }
+    return vigil_send_get(v, key, &id);
+}
+
 /* Queues one request; it leaves with the next receive that has to wait. */
 static int send_one(struct load_thread *t, struct load_connection *c, uint64_t due_ns)
 {
     char key[PAYLOAD_KEY_SIZE + 1];
     payload_key(draw_key(t), key);
-    uint64_t id = 0;
-    int err;
-    if (t->plan->kind == LOAD_PUT) {
-        payload_set_time(t->value, t->plan->size, due_ns);
-        err = vigil_send_put(c->v, key, t->value, t->plan->size, NULL, &id);
-    } else {
-        err = vigil_send_get(c->v, key, &id);
-    }
+    int err = send_kind(t, c->v, key, due_ns);
     if (err) {
         return fail(t, c->v, err, "cannot send");
     }
@@ -101,7 +117,7 @@ static uint64_t count(struct load_thread *t, uint64_t sent_ns, const vigil_compl
     uint64_t now = monotonic_ns();
     t->progress_ns = now;
     t->result.total++;
-    if (plan->kind == LOAD_PUT && completion->result.seq > t->result.last_seq) {
+    if (plan->kind != LOAD_GET && completion->result.seq > t->result.last_seq) {
         t->result.last_seq = completion->result.seq;
     }
     if (plan->operations || (now >= t->begin_ns && now < t->end_ns)) {

@@ -21,7 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum load_kind { LOAD_PUT = 1, LOAD_GET = 2 };
+enum load_kind { LOAD_PUT = 1, LOAD_GET = 2, LOAD_INCR = 3, LOAD_CALL = 4 };
+
+/* What LOAD_CALL calls, with the key: a function of this name, which must be stored before. */
+#define LOAD_FUNCTION "bench/increment"
 
 struct load_plan {
     enum load_kind kind;
@@ -31,6 +34,7 @@ struct load_plan {
     uint32_t threads;
     uint32_t size;
     uint32_t keys;       /* drawn at random among these; with operations in order */
+    uint32_t first_key;  /* the number of the first of them */
     double rate;         /* in all; 0: closed loop */
     uint64_t operations; /* not 0: so many in all instead of a window, and no rate */
     pid_t server_pid;    /* 0: none to look at */

@@ -28,6 +28,15 @@ static void set_wait_defaults(struct options *o)
     o->depth = 64;
 }
 
+/* All plans one after another, see command_atomic.c. */
+static void set_atomic_defaults(struct options *o)
+{
+    o->clients = 0;
+    o->keys = 0;
+    o->durability = NULL;
+    o->duration_ns = 2 * NS_PER_S;
+}
+
 static void set_yardstick_defaults(struct options *o)
 {
     o->clients = 50;
@@ -38,6 +47,7 @@ static void set_yardstick_defaults(struct options *o)
 static const struct command commands[] = {
     {"put", "writes of random keys", NULL, true, command_put},
     {"get", "reads of random keys", NULL, true, command_get},
+    {"atomic", "additions to counters, in four ways", set_atomic_defaults, true, command_atomic},
     {"watch", "from when a write is due until its watchers hold it", set_watch_defaults, true,
      command_watch},
     {"wait", "from when a write is due until vigil_wait returns", set_wait_defaults, true,
@@ -69,6 +79,7 @@ static void print_help(FILE *out)
     fputs("\nexamples:\n"
           "  vigil-bench put --clients 50 --depth 64\n"
           "  vigil-bench put --rate 2000 --durability process\n"
+          "  vigil-bench atomic --clients 64 --keys 1 --durability process\n"
           "  vigil-bench watch --watchers 1000 --distinct\n"
           "  vigil-bench restart --records 5M --json\n"
           "  vigil-bench put -- --retain-records 100000\n",

@@ -118,7 +118,7 @@ void report_setting(struct bench *b)
     file_system_name(b->server.folder, text, sizeof text);
     report_text(b->report, "file_system", text);
     report_text(b->report, "transport", b->options->transport);
-    if (b->server.own) {
+    if (b->server.own && b->options->durability) {
         report_text(b->report, "durability", b->options->durability);
     } else if (b->options->server) {
         report_text(b->report, "server", b->options->server);

@@ -34,6 +34,7 @@ const char options_help[] =
     "  --rate N         operations a second in all, timed from when each was due;\n"
     "                   0: as fast as replies come\n"
     "  --watchers N     watchers, or waiters, in a process of their own\n"
+    "  --way WAY        atomic: incr, call, atomically or update (all)\n"
     "  --distinct       watch: each watcher has a key of its own, and one is written\n"
     "  --records N      replay, restart: records written first (100000); K and M count\n"
     "  --runs N         replay, restart: repetitions (5)\n"
@@ -56,6 +57,7 @@ enum option_id {
     OPTION_KEYS,
     OPTION_RATE,
     OPTION_WATCHERS,
+    OPTION_WAY,
     OPTION_DISTINCT,
     OPTION_RECORDS,
     OPTION_RUNS,
@@ -79,6 +81,7 @@ static const struct option long_options[] = {
     {"keys", required_argument, NULL, OPTION_KEYS},
     {"rate", required_argument, NULL, OPTION_RATE},
     {"watchers", required_argument, NULL, OPTION_WATCHERS},
+    {"way", required_argument, NULL, OPTION_WAY},
     {"distinct", no_argument, NULL, OPTION_DISTINCT},
     {"records", required_argument, NULL, OPTION_RECORDS},
     {"runs", required_argument, NULL, OPTION_RUNS},
@@ -201,6 +204,9 @@ static bool set_option(struct options *o, enum option_id id, const char *text)
     case OPTION_DATA:
         o->data = text;
         return true;
+    case OPTION_WAY:
+        return parse_choice(text, "incr", "call", &o->way) ||
+               parse_choice(text, "atomically", "update", &o->way);
     case OPTION_DISTINCT:
         o->distinct = true;
         return true;
@@ -245,7 +251,7 @@ int options_parse(int count, char *const arguments[], struct options *options, b
         return failure_set(failure, ERR_INVALID, "'%s' is not expected here", all[optind]);
     }
     options->server_arguments = all + optind;
-    if (options->threads > options->clients) {
+    if (options->clients > 0 && options->threads > options->clients) {
         options->threads = options->clients;
     }
     *ret_help = help;

@@ -22,13 +22,14 @@ struct options {
     const char *command;
     const char *server;     /* NULL: one of our own */
     const char *data;       /* folder for the folder of a run; NULL: TMPDIR, else /var/tmp */
-    const char *durability; /* "power" or "process" */
+    const char *durability; /* "power" or "process"; atomic: NULL for both */
     const char *transport;  /* "ipc" or "tcp" */
-    uint32_t clients;
+    const char *way;        /* of atomic; NULL: all */
+    uint32_t clients;       /* atomic: 0 for 1, 8 and 64 */
     uint32_t depth;
     uint32_t threads;
     uint32_t size;
-    uint32_t keys;
+    uint32_t keys; /* atomic: 0 for 1 and 1000 */
     uint32_t watchers;
     uint32_t runs;
     uint64_t records;

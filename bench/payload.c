@@ -49,6 +49,14 @@ bool payload_get_time(const void *value, size_t size, uint64_t *ret_time_ns)
     return true;
 }
 
+uint64_t payload_draw(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state >> 16;
+}
+
 void payload_key(uint64_t number, char out[PAYLOAD_KEY_SIZE + 1])
 {
     memcpy(out, PAYLOAD_PREFIX, sizeof PAYLOAD_PREFIX - 1);

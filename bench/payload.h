@@ -27,6 +27,8 @@ void payload_make(uint8_t *out, size_t size);
 void payload_set_time(uint8_t *value, size_t size, uint64_t time_ns);
 /* False for a value that no load has written. */
 bool payload_get_time(const void *value, size_t size, uint64_t *ret_time_ns);
+/* The next of a sequence of random numbers; *state is never 0. */
+uint64_t payload_draw(uint64_t *state);
 /* NUL-terminated; number is below PAYLOAD_KEYS_MAX. */
 void payload_key(uint64_t number, char out[PAYLOAD_KEY_SIZE + 1]);
 

@@ -6,9 +6,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct report {
     struct json_object *fields;
+    struct report *rows; /* of all its tables, the newest first */
+    struct report *next; /* of the rows that it is one of */
 };
 
 static void add(struct report *r, const char *name, struct json_object *value)
@@ -20,7 +23,7 @@ static void add(struct report *r, const char *name, struct json_object *value)
 
 struct report *report_new(void)
 {
-    struct report *r = malloc(sizeof *r);
+    struct report *r = calloc(1, sizeof *r);
     if (!r || !(r->fields = json_object_new_object())) {
         abort();
     }
@@ -30,9 +33,32 @@ struct report *report_new(void)
 void report_free(struct report *r)
 {
     if (r) {
+        while (r->rows) {
+            struct report *row = r->rows;
+            r->rows = row->next;
+            report_free(row);
+        }
         json_object_put(r->fields);
         free(r);
     }
+}
+
+struct report *report_row(struct report *r, const char *table)
+{
+    struct report *row = report_new();
+    struct json_object *rows = NULL;
+    if (!json_object_object_get_ex(r->fields, table, &rows)) {
+        if (!(rows = json_object_new_array())) {
+            abort();
+        }
+        add(r, table, rows);
+    }
+    if (json_object_array_add(rows, json_object_get(row->fields))) {
+        abort();
+    }
+    row->next = r->rows;
+    r->rows = row;
+    return row;
 }
 
 void report_text(struct report *r, const char *name, const char *text)
@@ -71,6 +97,43 @@ void report_latency(struct report *r, const char *prefix, const struct histogram
     }
 }
 
+static const char *text_of(struct json_object *value)
+{
+    return value ? json_object_get_string(value) : "-";
+}
+
+static int column_width(struct json_object *rows, const char *column)
+{
+    size_t width = strlen(column);
+    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+        struct json_object *row = json_object_array_get_idx(rows, i);
+        size_t length = strlen(text_of(json_object_object_get(row, column)));
+        width = length > width ? length : width;
+    }
+    return (int)width;
+}
+
+/* row NULL: the columns' names. */
+static void print_row(struct json_object *rows, struct json_object *row)
+{
+    json_object_object_foreach(json_object_array_get_idx(rows, 0), column, unused)
+    {
+        (void)unused;
+        const char *text = row ? text_of(json_object_object_get(row, column)) : column;
+        printf("%*s  ", column_width(rows, column), text);
+    }
+    putchar('\n');
+}
+
+static void print_table(const char *name, struct json_object *rows)
+{
+    printf("\n%s\n", name);
+    print_row(rows, NULL);
+    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+        print_row(rows, json_object_array_get_idx(rows, i));
+    }
+}
+
 void report_print(const struct report *r, bool json)
 {
     if (json) {
@@ -78,7 +141,11 @@ void report_print(const struct report *r, bool json)
     } else {
         json_object_object_foreach(r->fields, name, value)
         {
-            printf("%-26s %s\n", name, value ? json_object_get_string(value) : "-");
+            if (json_object_is_type(value, json_type_array)) {
+                print_table(name, value);
+            } else {
+                printf("%-26s %s\n", name, text_of(value));
+            }
         }
     }
     fflush(stdout);

@@ -21,6 +21,9 @@ void report_count(struct report *r, const char *name, uint64_t count);
 void report_number(struct report *r, const char *name, double number);
 /* PREFIXp50_us, p90_us, p99_us, p999_us, max_us of a histogram of nanoseconds. */
 void report_latency(struct report *r, const char *prefix, const struct histogram *h);
+/* A report of its own that is a row of the table of that name; it lives as long as r does. The rows
+ * of a table have the same names in the same order. */
+struct report *report_row(struct report *r, const char *table);
 void report_print(const struct report *r, bool json);
 
 #endif

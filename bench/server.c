@@ -117,7 +117,8 @@ int server_launch(struct server *s, uint64_t *ret_ready_ns, struct failure *fail
     char data_option[] = "--data";
     char durability_option[] = "--durability";
     char durability[16];
-    snprintf(durability, sizeof durability, "%s", s->options->durability);
+    snprintf(durability, sizeof durability, "%s",
+             s->options->durability ? s->options->durability : "process");
     char *arguments[ARGUMENTS_MAX] = {program, listen_option,     listen,    data_option,
                                       data,    durability_option, durability};
     size_t count = 7;

@@ -25,7 +25,7 @@ run() {
     [[ -z $(ls -A "$work/data") ]] || fail "$name left $(ls -A "$work/data")"
     local field
     for field in ops_per_s p50_us p90_us p99_us p999_us max_us; do
-        jq -e ".$field > 0" "$work/$name.json" >/dev/null || fail "$name: no $field"
+        jq -e "(.rows // [.]) | all(.$field > 0)" "$work/$name.json" >/dev/null || fail "$name: no $field"
     done
 }
 
@@ -50,6 +50,14 @@ run put_tcp put "${short[@]}" --transport tcp --size 70000 --watchers 1
 has put_tcp '.ratio_echo > 0' '.deliveries > 0'
 run get get "${short[@]}" --clients 2 --depth 4 --keys 100
 has get '.ratio_echo > 0'
+# Both durability modes, all ways; the bench itself compares the counters with what it did.
+run atomic atomic "${short[@]}" --clients 4 --keys 3
+has atomic '[.rows[:5][].way] == ["put", "incr", "call", "atomically", "update"]' '(.rows | length) == 10' \
+    '[.rows[].durability] | unique == ["power", "process"]' 'all(.rows[]; .ratio_put > 0 and .ratio_echo > 0)' \
+    'all(.rows[]; (.durability == "power") == has("ratio_append"))' 'all(.rows[]; .runs_per_op >= 1)'
+run atomic_one atomic "${short[@]}" --keys 1 --way atomically --durability process --no-yardstick
+has atomic_one '[.rows[].clients] == [1, 1, 8, 8, 64, 64]' '.rows[0].ratio_put == 1' \
+    '.rows[5].runs_per_op > 1' 'has("ratio_echo") | not'
 run watch watch "${short[@]}" --watchers 3 --rate 500
 has watch '.ratio_round_trip > 0' '.ratio_paced_round_trip > 0' '.ratio_fanout > 0' '.deliveries_per_s > 0' '.put_p50_us > 0'
 run distinct watch "${short[@]}" --watchers 20 --distinct --rate 500
@@ -106,6 +114,8 @@ expect() {
 expect 2 no-such-command
 expect 2 put --clients 0
 expect 2 put --no-such-option
+expect 2 atomic --way guess
+expect 2 atomic --rate 5 --data "$work/data"
 expect 2
 expect 6 put --server "ipc://$work/nobody" --no-yardstick --data "$work/data"
 expect 1 put --data "$work/no-such-folder"

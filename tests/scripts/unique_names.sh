@@ -24,10 +24,11 @@ check_program() { # NAME LIBRARY...
 protocol=protocol/libvigil_protocol.a
 journal=journal/libvigil_journal.a
 client=client/libvigil_client.a
+jq=client/cli/libvigil_cli_jq.a
 core=server/libvigil_server_core.a
 net=server/libvigil_server.a
 check_program vigild $protocol $journal $core $net
-check_program vigil $protocol $journal $client client/cli/libvigil_cli_core.a
-check_program vigil-bench $protocol $journal $client bench/libvigil_bench_core.a
+check_program vigil $protocol $journal $client $jq client/cli/libvigil_cli_core.a
+check_program vigil-bench $protocol $journal $client $jq bench/libvigil_bench_core.a
 check_program "integration tests" $protocol $journal $core $net $client
 exit $failed

@@ -51,6 +51,12 @@ static void test_takes_options(void **unused)
     assert_int_equal(o.records, 5000000);
     assert_int_equal(o.duration_ns, 250000000);
 
+    assert_int_equal(parse("--way call", &o, &help), ERR_OK);
+    assert_string_equal(o.way, "call");
+    assert_int_equal(parse("--way update", &o, &help), ERR_OK);
+    assert_string_equal(o.way, "update");
+    assert_int_equal(parse("--way put", &o, &help), ERR_INVALID);
+
     assert_int_equal(parse("--threads 8 --clients 3", &o, &help), ERR_OK);
     assert_int_equal(o.threads, 3);
 

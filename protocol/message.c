@@ -132,8 +132,7 @@ void reply_write_error(struct wire_buffer *b, uint8_t op, uint64_t id, uint16_t 
 {
     if (!text)
         text = error_text(status);
-    size_t size =
-        strnlen(text, status == ERR_SCRIPT ? LIMIT_SCRIPT_ERROR_TEXT : LIMIT_ERROR_TEXT);
+    size_t size = strnlen(text, status == ERR_SCRIPT ? LIMIT_SCRIPT_ERROR_TEXT : LIMIT_ERROR_TEXT);
     size_t begin =
         reply_begin(b, &(struct reply_header){.op = op, .status = status, .id = id, .seq = seq});
     wire_write_bytes16(b, (struct bytes){(const uint8_t *)text, size});

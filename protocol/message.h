@@ -364,9 +364,9 @@ enum txn_code {
     TXN_POP_ANY = 68,     /* key is a prefix: the first of its keys */
     TXN_CLEAR = 69,       /* key is a prefix, from here on: delete them all */
     TXN_COUNT = 70,
-    TXN_LIST = 71,     /* at most by of them, if that is not 0 */
-    TXN_PUSH = 72,     /* a new key that begins with it and sorts behind those pushed before */
-    TXN_PUT_TTL = 73,  /* put, and the key ends by itself, by milliseconds later */
+    TXN_LIST = 71,      /* at most by of them, if that is not 0 */
+    TXN_PUSH = 72,      /* a new key that begins with it and sorts behind those pushed before */
+    TXN_PUT_TTL = 73,   /* put, and the key ends by itself, by milliseconds later */
     TXN_PUT_LEASE = 74, /* put, and the key ends with the lease that by's bits name */
     TXN_KEYS = 75       /* key is a prefix: its keys alone, at most by of them, if that is not 0 */
 };

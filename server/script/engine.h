@@ -61,8 +61,8 @@ struct script_engine {
     bool is_out_of_memory; /* malloc's, not the limit's */
     bool is_syntax_error;
     int64_t steps_left;
-    uint32_t unchecked; /* steps since the clock was looked at */
-    int interval;       /* instructions between two hooks */
+    uint32_t unchecked;   /* steps since the clock was looked at */
+    int interval;         /* instructions between two hooks */
     uint64_t deadline_us; /* 0: the clock has not been looked at yet */
     bool is_late;
     uint32_t operations_left;

@@ -29,7 +29,8 @@ enum {
 /* 0 in any field: the default of protocol/limits.h. */
 struct script_limits {
     uint64_t steps;      /* about one an instruction; what takes longer counts for more */
-    uint32_t time_ms;    /* of the processor; looked at every 1000 steps, more often where each may take long */
+    uint32_t time_ms;    /* of the processor; looked at every 1000 steps, or where each may take
+                          * long more often */
     uint32_t operations; /* get, put, delete, incr, and each key that list returns */
     size_t memory;       /* bytes that the call may have allocated at once */
     size_t value_size;   /* bytes of a value that is put */

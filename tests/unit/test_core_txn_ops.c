@@ -140,7 +140,7 @@ static void test_append_bounds(void **state)
     assert_int_equal(reply.header.status, ERR_LIMIT);
     assert_non_null(strstr(reply.text, "keys of their own"));
     /* And so is what a message's requests make grow, so that others get room in the batch. */
-    char key[8];
+    char key[16];
     for (int i = 0; i < 40; i++) {
         (void)snprintf(key, sizeof key, "g%d", i);
         put(f, key, half);

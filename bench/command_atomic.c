@@ -45,7 +45,7 @@ static int add_up(vigil *v, uint32_t first, uint32_t count, int64_t *sum)
 {
     static char names[SUM_STEP][PAYLOAD_KEY_SIZE + 1];
     static vigil_entry entries[SUM_STEP];
-    const char *keys[SUM_STEP];
+    const char *keys[SUM_STEP] = {NULL};
     for (uint32_t i = 0; i < count; i++) {
         payload_key(first + i, names[i]);
         keys[i] = names[i];

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 /*
  * queue.c - items that each get done, though workers die: queue/NAME//item/ has them
  * in the order of their push, queue/NAME//claim/ the mark of whoever works on one. A
@@ -22,8 +23,8 @@ struct vigil_claim {
 
 enum {
     LOOK_AT_FIRST = 16,
-    LOOK_AT_MOST = 4096,
-    LOOK_TRIES = 64 /* each goes on where the one before has stopped among items long done */
+    LOOK_AT_MOST = 256, /* beyond it, and where a reply has no room for the marks: whole lists */
+    LOOK_TRIES = 64     /* each goes on where the one before has stopped among items long done */
 };
 
 struct queue {
@@ -125,24 +126,89 @@ static bool join(char out[LIMIT_KEY_SIZE + 1], const char *prefix, struct bytes 
     return true;
 }
 
+static int set_names(const struct queue *q, vigil_claim *c, struct bytes name)
+{
+    return join(c->item, q->items, name) && join(c->mark, q->marks, name)
+               ? ERR_OK
+               : connection_malformed(q->v);
+}
+
+/* ---- the same, however many there are ---- */
+
+struct lists {
+    const struct queue *q;
+    vigil_claim *claim;
+    char **marks; /* without their prefix, in order */
+    size_t mark_count;
+    size_t capacity;
+    size_t at; /* the first mark that is not before the item at hand */
+    int error; /* NOT_FOUND as long as no item was free */
+};
+
+static bool take_mark(void *context, const vigil_entry *e)
+{
+    struct lists *l = context;
+    if (l->mark_count == l->capacity) {
+        size_t capacity = l->capacity ? 2 * l->capacity : LOOK_AT_MOST;
+        char **marks = realloc(l->marks, capacity * sizeof *marks);
+        if (!marks)
+            return false;
+        l->marks = marks;
+        l->capacity = capacity;
+    }
+    l->marks[l->mark_count] = strdup(e->key + strlen(l->q->marks));
+    return l->marks[l->mark_count] && ++l->mark_count;
+}
+
+static bool take_item(void *context, const vigil_entry *e)
+{
+    struct lists *l = context;
+    const char *name = e->key + strlen(l->q->items);
+    while (l->at < l->mark_count && strcmp(l->marks[l->at], name) < 0)
+        l->at++;
+    if (l->at < l->mark_count && strcmp(l->marks[l->at], name) == 0)
+        return true;
+    l->error = set_names(l->q, l->claim, (struct bytes){(const uint8_t *)name, strlen(name)});
+    return false;
+}
+
+/* The marks are looked at first: one that goes before the items are listed is a change after the
+ * queue's seq, and one that comes is noticed when the item is to be marked. */
+static int choose_from_lists(struct queue *q, vigil_claim *c)
+{
+    struct lists l = {.q = q, .claim = c, .error = ERR_NOT_FOUND};
+    int err = vigil_list(q->v, q->marks, false, 0, take_mark, &l, &q->seq);
+    q->epoch = q->v->epoch;
+    if (err == ERR_INTERRUPTED)
+        err = connection_fail(q->v, ERR_NO_MEMORY, NULL);
+    if (!err)
+        err = vigil_list(q->v, q->items, false, 0, take_item, &l, NULL);
+    if (!err || err == ERR_INTERRUPTED)
+        err = l.error;
+    for (size_t i = 0; i < l.mark_count; i++)
+        free(l.marks[i]);
+    free(l.marks);
+    return err;
+}
+
 /* NOT_FOUND: there is none. The claim gets the two keys. */
 static int choose(struct queue *q, vigil_claim *c)
 {
-    for (uint32_t most = LOOK_AT_FIRST;; most *= 4) {
+    for (uint32_t most = LOOK_AT_FIRST; most <= LOOK_AT_MOST; most *= 4) {
         const vigil_txn_result *results;
         struct bytes name;
         uint32_t looked;
         int err = look(q, most, &results);
+        if (err == ERR_TOO_LARGE)
+            break;
         if (err)
             return err;
-        if (find_free(q, &results[0], &results[1], &name, &looked)) {
-            if (!join(c->item, q->items, name) || !join(c->mark, q->marks, name))
-                return connection_malformed(q->v);
-            return ERR_OK;
-        }
-        if (looked < most || most >= LOOK_AT_MOST)
+        if (find_free(q, &results[0], &results[1], &name, &looked))
+            return set_names(q, c, name);
+        if (looked < most)
             return ERR_NOT_FOUND;
     }
+    return choose_from_lists(q, c);
 }
 
 /* ---- claiming ---- */

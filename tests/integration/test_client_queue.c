@@ -158,21 +158,45 @@ static void names(void **state)
     nothing_is_free();
 }
 
-/* More than one look can take in: all the first ones are claimed. */
+/* Puts a mark on an item, unless it has one: as another worker would. */
+static bool mark_item(void *context, const vigil_entry *entry)
+{
+    static const char items[] = "queue/q//item/";
+    static const vigil_condition if_absent = {.if_seq = true};
+    char mark[128];
+    vigil *other = context;
+    (void)snprintf(mark, sizeof mark, "queue/q//claim/%s", entry->key + strlen(items));
+    return vigil_send_put(other, mark, "\x01", 1, &if_absent, NULL) == VIGIL_OK;
+}
+
+/* More than a look takes in, and in the end more marks than a reply has room for. */
 static void many_are_claimed(void **state)
 {
     (void)state;
-    enum { MANY = 300 };
-    static vigil_claim *claims[MANY];
+    enum { MANY = 2000, CLAIMED = 270 };
+    static vigil_claim *claims[CLAIMED];
+    vigil *other = client_fixture_connect(&f, PATIENCE_MS);
     for (int i = 0; i < MANY; i++)
         push(i);
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < CLAIMED; i++) {
         claims[i] = claim(f.v, lease);
         assert_int_equal(number_of(claims[i]), i);
     }
+    assert_int_equal(vigil_list(f.v, "queue/q//item/", false, 0, mark_item, other, NULL), VIGIL_OK);
+    while (vigil_pending(other) > 0) {
+        vigil_completion done;
+        assert_int_equal(vigil_receive(other, PATIENCE_MS, &done), VIGIL_OK);
+        assert_true(done.error == VIGIL_OK || done.error == VIGIL_CONFLICT);
+    }
     nothing_is_free();
-    for (int i = 0; i < MANY; i++)
+    push(MANY);
+    vigil_claim *last = claim(f.v, lease);
+    assert_int_equal(number_of(last), MANY);
+    assert_int_equal(vigil_claim_done(last), VIGIL_OK);
+    for (int i = 0; i < CLAIMED; i++)
         assert_int_equal(vigil_claim_done(claims[i]), VIGIL_OK);
+    assert_int_equal(count_keys("queue/q//claim/"), MANY - CLAIMED);
+    vigil_close(other);
 }
 
 /* ---- several workers ---- */

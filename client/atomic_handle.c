@@ -16,7 +16,8 @@ static int fail(struct vigil_atomic *a, int error)
 
 static int fail_memory(struct vigil_atomic *a)
 {
-    return fail(a, connection_fail(a->v, ERR_NO_MEMORY, NULL));
+    (void)fail(a, connection_fail(a->v, ERR_NO_MEMORY, NULL));
+    return ERR_NO_MEMORY;
 }
 
 /* ---- a run ---- */
@@ -203,7 +204,11 @@ int vigil_atomic_list(vigil_atomic *a, const char *prefix,
     struct bytes p;
     if (a->error)
         return a->error;
-    int err = each ? arguments_prefix(a->v, prefix, &p) : connection_fail(a->v, ERR_INVALID, NULL);
+    if (!each) {
+        (void)fail(a, connection_fail(a->v, ERR_INVALID, NULL));
+        return ERR_INVALID;
+    }
+    int err = arguments_prefix(a->v, prefix, &p);
     if (err)
         return fail(a, err);
     struct atomic_listing *l = a->listings;

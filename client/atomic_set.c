@@ -17,7 +17,7 @@ struct atomic_item *atomic_item_new(struct bytes key, struct bytes value, uint64
     if (key.size > 0)
         memcpy(item->bytes, key.data, key.size);
     item->bytes[key.size] = '\0';
-    if (value.size > 0)
+    if (value.data && value.size > 0)
         memcpy(item->bytes + key.size + 1, value.data, value.size);
     return item;
 }

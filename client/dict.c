@@ -24,7 +24,7 @@ static int commit(struct vigil *v, int err, vigil_txn *t, vigil_txn_result *ret_
 /* Lengths and counts. */
 static int read_number(struct vigil *v, const vigil_txn_result *result, uint64_t *ret_number)
 {
-    uint64_t number;
+    uint64_t number = 0;
     if (!result->value || vigil_unpack_uint(result->value, result->size, &number) != VIGIL_OK)
         return connection_malformed(v);
     if (ret_number)
@@ -48,8 +48,8 @@ int vigil_set_default(vigil *v, const char *key, const void *value, size_t size,
                       vigil_entry *ret_entry)
 {
     vigil_txn *t = NULL;
-    vigil_txn_result result;
-    uint64_t seq;
+    vigil_txn_result result = {.size = 0};
+    uint64_t seq = 0;
     int err = vigil_txn_new(&t);
     if (err == ERR_OK)
         err = vigil_txn_set_default(t, key, value, size);
@@ -78,7 +78,7 @@ static int popped(struct vigil *v, int err, const char *key, const vigil_txn_res
 int vigil_pop(vigil *v, const char *key, vigil_entry *ret_entry, uint64_t *ret_seq)
 {
     vigil_txn *t = NULL;
-    vigil_txn_result result = {0};
+    vigil_txn_result result = {.size = 0};
     uint64_t seq = 0;
     int err = vigil_txn_new(&t);
     if (err == ERR_OK)
@@ -90,7 +90,7 @@ int vigil_pop(vigil *v, const char *key, vigil_entry *ret_entry, uint64_t *ret_s
 int vigil_pop_any(vigil *v, const char *prefix, vigil_entry *ret_entry, uint64_t *ret_seq)
 {
     vigil_txn *t = NULL;
-    vigil_txn_result result = {0};
+    vigil_txn_result result = {.size = 0};
     uint64_t seq = 0;
     int err = vigil_txn_new(&t);
     if (err == ERR_OK)
@@ -116,7 +116,7 @@ int vigil_append(vigil *v, const char *key, const void *value, size_t size, uint
                  uint64_t *ret_seq)
 {
     vigil_txn *t = NULL;
-    vigil_txn_result result;
+    vigil_txn_result result = {.size = 0};
     int err = vigil_txn_new(&t);
     if (err == ERR_OK)
         err = vigil_txn_append(t, key, value, size);
@@ -128,7 +128,7 @@ int vigil_add(vigil *v, const char *key, const void *value, size_t size, bool *r
               uint64_t *ret_length, uint64_t *ret_seq)
 {
     vigil_txn *t = NULL;
-    vigil_txn_result result;
+    vigil_txn_result result = {.size = 0};
     int err = vigil_txn_new(&t);
     if (err == ERR_OK)
         err = vigil_txn_add(t, key, value, size);
@@ -143,7 +143,7 @@ int vigil_add(vigil *v, const char *key, const void *value, size_t size, bool *r
 int vigil_clear(vigil *v, const char *prefix, uint64_t *ret_count, uint64_t *ret_seq)
 {
     vigil_txn *t = NULL;
-    vigil_txn_result result;
+    vigil_txn_result result = {.size = 0};
     int err = vigil_txn_new(&t);
     if (err == ERR_OK)
         err = vigil_txn_clear_prefix(t, prefix);
@@ -163,7 +163,7 @@ int vigil_count(vigil *v, const char *prefix, int timeout_ms, uint64_t *ret_coun
                 uint64_t *ret_seq)
 {
     vigil_txn *t = NULL;
-    vigil_txn_result result;
+    vigil_txn_result result = {.size = 0};
     uint64_t count = 0;
     int err = vigil_txn_new(&t);
     if (err == ERR_OK)
@@ -183,7 +183,7 @@ int vigil_push(vigil *v, const char *prefix, const void *value, size_t size, con
                uint64_t *ret_seq)
 {
     vigil_txn *t = NULL;
-    vigil_txn_result result;
+    vigil_txn_result result = {.size = 0};
     int err = vigil_txn_new(&t);
     if (err == ERR_OK)
         err = vigil_txn_push(t, prefix, value, size);

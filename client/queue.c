@@ -101,8 +101,10 @@ static int look(struct queue *q, uint32_t most, const vigil_txn_result **ret_res
     vigil_txn *t;
     size_t count = 0;
     int err = vigil_txn_new(&t);
-    if (err)
-        return connection_fail(q->v, err, NULL);
+    if (err) {
+        (void)connection_fail(q->v, err, NULL);
+        return err;
+    }
     (void)vigil_txn_keys(t, q->items, most);
     (void)vigil_txn_keys(t, q->marks, 0);
     for (int tries = 1;; tries++) {
@@ -112,7 +114,11 @@ static int look(struct queue *q, uint32_t most, const vigil_txn_result **ret_res
     }
     q->epoch = q->v->epoch;
     vigil_txn_free(t);
-    return !err && count != 2 ? connection_malformed(q->v) : err;
+    if (!err && count != 2) {
+        (void)connection_malformed(q->v);
+        return ERR_MALFORMED;
+    }
+    return err;
 }
 
 static bool join(char out[LIMIT_KEY_SIZE + 1], const char *prefix, struct bytes name)

@@ -82,13 +82,13 @@ static int attend(struct cli *cli, vigil_lock *lock, int stop_fd, pid_t pid)
 static int run(struct cli *cli, const struct arguments *arguments, const char *const *values)
 {
     const char *name = arguments->words[0];
-    char *words[WORDS_MAX + 1] = {NULL};
+    char *words[WORDS_MAX + 1] = {(char *)(uintptr_t)arguments->words[1]};
     int ttl_ms = PLACE_TTL_MS;
     int timeout_ms = -1;
     vigil_lock *lock = NULL;
     pid_t pid = 0;
 
-    for (size_t i = 1; i < arguments->word_count; i++)
+    for (size_t i = 2; i < arguments->word_count; i++)
         words[i - 1] = (char *)(uintptr_t)arguments->words[i];
     int err = cli_read_duration(cli, "ttl", values[OPTION_TTL], &ttl_ms);
     if (err == EXIT_DONE)

@@ -349,7 +349,7 @@ static int add_operation(struct txn_json *t, struct json_object *tree,
             return err;
     }
     int err = check_members(&m, failure);
-    if (err == ERR_OK)
+    if (err == ERR_OK && m.operation)
         err = from_library(add_to_library(t, &m), failure);
     *ret_named = (struct named_operation){m.operation, m.name};
     return err;

@@ -357,7 +357,8 @@ typedef struct vigil_function {
  * the message, where it was raised and the traceback, in several lines. NOT_FOUND: there is no function
  * of that name. BAD_VALUE: the arguments are no array, or what is stored is no string. TOO_LARGE: a
  * result of more than 64 KiB (within a session; with no_session, 8 MiB). LIMIT: it looked at or would
- * change too much. */
+ * change too much. BUSY: with no_session only, functions have taken too much of the server's time just
+ * now; without effect. */
 VIGIL_EXPORT int vigil_call(vigil *v, const vigil_function *function, const void *arguments,
                             size_t arguments_size, const void **ret_value, size_t *ret_size,
                             uint64_t *ret_seq);

@@ -148,8 +148,17 @@ bool core_batch_full(const struct core *core)
 {
     const struct batch *b = &core->batch;
     return b->requests >= LIMIT_BATCH_REQUESTS || b->place_count >= LIMIT_BATCH_REQUESTS ||
-           b->records.size + b->replies.size >= LIMIT_BATCH_BYTES ||
-           b->function_us >= core->limits.function_ms * 1000;
+           b->records.size + b->replies.size >= LIMIT_BATCH_BYTES;
+}
+
+bool core_batch_is_late(const struct core *core)
+{
+    return core->batch.function_us >= core->limits.function_ms * 1000;
+}
+
+void core_all_read(struct core *core)
+{
+    core->burst_us = 0;
 }
 
 size_t core_batch_record_count(const struct core *core)
@@ -268,7 +277,6 @@ static int apply_all(struct core *core, struct bytes peer, struct bytes message,
     q.peer = peer;
     q.all_looked_at = 0;
     q.all_appended = 0;
-    q.function_us = 0;
     exactly_once_begin(core, &q, h);
     for (uint16_t i = 0; i < h->count; i++) {
         uint16_t status;

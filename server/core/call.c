@@ -4,8 +4,10 @@
  * The function works on a copy (write_set.h), which becomes a record when it has
  * returned and its reply is known to fit. An error of any kind leaves nothing.
  *
- * 1. A function gets its time; a message's functions together get it once more:
- *    then what is left of the message is BUSY, and takes no number.
+ * 1. A function gets its time. All functions together get it once more; then
+ *    calls are BUSY, and take no number, until all requests that wait have been
+ *    read, or those have had as much time as the functions. So what others wait
+ *    for functions does not depend on how many there are.
  * 2. What a function has put is copied, at most as much as a record may have and
  *    the function may use memory.
  */
@@ -233,14 +235,31 @@ static int read_call(struct core *core, struct request *q, struct script_call *c
 
 /* ---- the call ---- */
 
+static bool burst_is_over(const struct core *core)
+{
+    return core->burst_us >= core->limits.function_ms * 1000;
+}
+
 int call_check_time(const struct core *core, struct request *q)
 {
-    if (q->function_us < core->limits.function_ms * 1000)
+    if (!burst_is_over(core) || clock_of(core) - core->burst_end_us >= core->burst_us)
         return ERR_OK;
     return request_fail(q, ERR_BUSY,
-                        "the functions before it in the message have taken %llu ms: send fewer at "
-                        "once",
-                        (unsigned long long)(q->function_us / 1000));
+                        "functions have taken %llu ms by now, and other requests wait: try again, "
+                        "with fewer at once",
+                        (unsigned long long)(core->burst_us / 1000));
+}
+
+static void count_time(struct core *core, uint64_t began_us)
+{
+    uint64_t now_us = clock_of(core);
+    uint64_t took_us = now_us - began_us;
+    if (burst_is_over(core)) /* call_check_time has seen that this was long ago */
+        core->burst_us = 0;
+    core->burst_us += took_us;
+    core->burst_end_us = now_us;
+    core->batch.function_us += took_us;
+    core->function_us += took_us;
 }
 
 /* A function's failure has a longer text than others, as far as the reply has room for it. */
@@ -278,10 +297,7 @@ static int run(struct core *core, struct request *q, struct script_call *call,
                                           .result_size = core->limits.value_size_max};
     uint64_t began_us = clock_of(core);
     int err = script_call(core->script, call, ret_value);
-    uint64_t took_us = clock_of(core) - began_us;
-    q->function_us += took_us;
-    core->batch.function_us += took_us;
-    core->function_us += took_us;
+    count_time(core, began_us);
     core->calls++;
     core->calls_failed += err != ERR_OK;
     return err ? fail(core, q, err) : ERR_OK;

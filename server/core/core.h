@@ -113,6 +113,10 @@ void core_at(struct core *core, uint64_t now_ms);
 int core_request(struct core *core, struct bytes peer, struct bytes message);
 /* True when the batch should take no more. */
 bool core_batch_full(const struct core *core);
+/* True when its functions have taken so long that it should not wait for more. */
+bool core_batch_is_late(const struct core *core);
+/* No request waits any more that is not in the batch: functions have their time anew. */
+void core_all_read(struct core *core);
 size_t core_batch_record_count(const struct core *core);
 /* Whether there is anything in it that must be durable before it is committed: records, or rows of
  * sessions or cursors. */

@@ -117,7 +117,6 @@ struct request {
     uint64_t appended;       /* bytes of values: see LIMIT_APPEND_BYTES */
     uint64_t all_appended;   /* likewise */
     size_t record_room;      /* bytes that its record may take */
-    uint64_t function_us;    /* that the functions of the message have taken so far */
     const char *long_text;   /* of a function's failure; NULL: text */
     uint64_t error_seq;      /* of a CONFLICT */
     char text[LIMIT_ERROR_TEXT + 1];
@@ -190,6 +189,8 @@ struct core {
     struct bytes *listed;         /* keys, for a function */
     size_t listed_capacity;
     uint64_t calls, calls_failed, function_us;
+    uint64_t burst_us; /* that functions have taken since all others had been read, or had time */
+    uint64_t burst_end_us;   /* when it had become too much */
     struct wire_buffer made; /* the value that an operation of a transaction has made */
     struct wire_buffer status;
     struct stream_table streams;

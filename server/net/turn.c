@@ -118,8 +118,10 @@ static int gather(struct turn *t)
     while (err == ERR_OK && t->batch_count < LIMIT_BATCH_REQUESTS) {
         struct routed *m = &t->batch[t->batch_count];
         enum routed_result result = routed_receive(t->requests, m);
-        if (result == ROUTED_NONE)
+        if (result == ROUTED_NONE) {
+            core_all_read(t->core);
             return ERR_OK;
+        }
         if (result == ROUTED_SURPLUS) {
             refuse_surplus(t, m);
             routed_close(m);
@@ -157,7 +159,9 @@ static bool wait_for_company(struct turn *t, uint64_t deadline_us)
 static int gather_company(struct turn *t)
 {
     size_t before = core_batch_record_count(t->core);
-    uint64_t wait_us = before > 0 && !core_batch_full(t->core) ? patience_begin(&t->patience) : 0;
+    uint64_t wait_us = before > 0 && !core_batch_full(t->core) && !core_batch_is_late(t->core)
+                           ? patience_begin(&t->patience)
+                           : 0;
     if (wait_us == 0)
         return ERR_OK;
     int err = ERR_OK;

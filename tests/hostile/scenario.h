@@ -42,6 +42,8 @@ struct scenario {
     bool is_large;        /* the yardstick too has requests of nearly the largest size */
     bool is_quiet;        /* while the connections are held, the server has nothing to do */
     bool keeps; /* what it costs goes away later than its connections (leases, sessions) */
+    /* What a put waits beside an ordinary load, as docs/guarantees.md says. */
+    unsigned wait_ms;
 };
 
 extern const struct scenario scenarios[];
@@ -53,7 +55,8 @@ void attacker_hold(struct attacker *a, int fd);
 /* Opens and keeps one; -1 and a fault if that fails. */
 int attacker_open(struct attacker *a, int to, const char *type);
 
-/* attack_connections.c, attack_frames.c, attack_subscriptions.c, attack_requests.c, attack_readers.c */
+/* attack_connections.c, attack_frames.c, attack_subscriptions.c, attack_requests.c, attack_readers.c,
+ * attack_functions.c */
 void attack_silent(struct attacker *a);
 void attack_identities(struct attacker *a);
 void attack_types(struct attacker *a);
@@ -68,6 +71,7 @@ void attack_streams(struct attacker *a);
 void attack_sessions(struct attacker *a);
 void attack_cursors(struct attacker *a);
 void attack_heavy(struct attacker *a);
+void attack_functions(struct attacker *a);
 void attack_unread_replies(struct attacker *a);
 void attack_unread_stream(struct attacker *a);
 void attack_unread_replays(struct attacker *a);

@@ -478,6 +478,7 @@ void core_fixture_run(struct core_fixture *f, const char *peer)
 {
     core_fixture_begin(f);
     core_fixture_send(f, peer);
+    core_all_read(f->core);
     core_fixture_commit(f);
 }
 

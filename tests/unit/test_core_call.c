@@ -243,15 +243,49 @@ static void test_long_texts_fit(void **state)
 static void test_a_messages_functions_share_time(void **state)
 {
     struct core_fixture *f = *state;
-    f->clock_step_us = 10000; /* each time that the clock is looked at */
+    f->clock_step_us = 60000; /* each time that the clock is looked at */
     core_fixture_message(f, 0, 0);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 2; i++)
         add_call(f, "", "return incr('n')", none);
     core_fixture_run(f, "p");
-    assert_true(core_fixture_reply(f, 0, 0).header.status == ERR_OK);
-    assert_failed(core_fixture_reply(f, 0, 9), ERR_BUSY, "fewer at once");
+    assert_failed(core_fixture_reply(f, 0, 0), ERR_SCRIPT, "time");
+    assert_failed(core_fixture_reply(f, 0, 1), ERR_BUSY, "fewer at once");
     f->clock_step_us = 0;
-    assert_value(call(f, "return get('n') < 10"), core_fixture_head(f), "\xc3", 1);
+    assert_value(call(f, "return get('n') == nil"), core_fixture_head(f), "\xc3", 1);
+}
+
+static uint16_t status_of(struct core_fixture *f, const char *peer, const char *source)
+{
+    core_fixture_message(f, 0, 0);
+    add_call(f, "", source, none);
+    core_fixture_begin(f);
+    core_fixture_send(f, peer);
+    core_fixture_commit(f);
+    return core_fixture_reply(f, 0, 0).header.status;
+}
+
+/* Whoever sends them, in however many batches, as long as others have not had their time. */
+static void test_others_come_before_more_functions(void **state)
+{
+    struct core_fixture *f = *state;
+    char peer[8];
+    f->clock_step_us = 60000;
+    status_of(f, "p", "return 1");
+    f->clock_step_us = 0;
+    for (int i = 0; i < 20; i++) {
+        snprintf(peer, sizeof peer, "p%d", i);
+        assert_int_equal(status_of(f, peer, "return 1"), ERR_BUSY);
+    }
+    /* As much time for the others as the functions had. */
+    f->clock_us += 1000000;
+    assert_int_equal(status_of(f, "q", "return 1"), ERR_OK);
+    /* Or all have been read. */
+    f->clock_step_us = 60000;
+    status_of(f, "q", "return 1");
+    f->clock_step_us = 0;
+    assert_int_equal(status_of(f, "q", "return 1"), ERR_BUSY);
+    core_all_read(f->core);
+    assert_int_equal(status_of(f, "q", "return 1"), ERR_OK);
 }
 
 #define CORE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -269,6 +303,7 @@ int main(void)
         CORE_TEST(test_keys_are_limited),
         CORE_TEST(test_long_texts_fit),
         CORE_TEST(test_a_messages_functions_share_time),
+        CORE_TEST(test_others_come_before_more_functions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,7 +183,9 @@ static void check_company(struct walk *w, const struct seen_record *r, const str
     const struct seen_change *changes = changes_of(w->c, r);
     const struct lease *lease = lease_of(w, first);
     for (uint16_t i = 1; i < r->count; i++) {
-        const struct life *other = w->current[changes[i].key];
+        /* What it is since a record that nobody has read is not known. */
+        bool is_known = !is_unread(w->c, changes[i].prev_seq);
+        const struct life *other = is_known ? w->current[changes[i].key] : NULL;
         if (other && (first->step->code != WORK_LEASE || other->step->code != WORK_LEASE ||
                       other->step->by != first->step->by))
             accuse(w->c, PROPERTY_LIVES, "record %" PRIu64 " ends %s together with %s", r->seq,
@@ -225,7 +227,7 @@ static void check_ends(struct walk *w, const struct seen_record *r)
     }
     if (ends > 0 && ends < r->count)
         accuse(w->c, PROPERTY_LIVES, "record %" PRIu64 " expires keys and changes others", r->seq);
-    else if (ends > 0 && w->current[changes[0].key])
+    else if (ends > 0 && w->current[changes[0].key] && !is_unread(w->c, changes[0].prev_seq))
         check_company(w, r, w->current[changes[0].key]);
 }
 

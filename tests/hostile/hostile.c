@@ -33,7 +33,7 @@
 enum {
     THREADS_MAX = 8,
     LATENCY_RATIO = 20, /* of the yardstick's: the margin of a machine that others use too */
-    WAIT_MARGIN = 4,    /* likewise: a limit of processor time takes longer there */
+    WAIT_MARGIN = 10,   /* likewise: a limit of processor time takes longer there */
     SAMPLES_MIN = 150,  /* puts during each measurement */
     SAMPLES_MIN_LARGE = 30,
     MEMORY_SLACK_MIB = 24, /* the polite's own, and what the allocator keeps */

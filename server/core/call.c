@@ -273,9 +273,11 @@ static int fail(struct core *core, struct request *q, int err)
     return err;
 }
 
-static int run(struct core *core, struct request *q, struct script_call *call,
+/* function: its name, source and arguments. */
+static int run(struct core *core, struct request *q, const struct script_call *function,
                struct bytes *ret_value)
 {
+    struct script_call call = *function;
     struct call_state c = {.core = core, .q = q};
     const struct script_host host = {.context = &c,
                                      .get = host_get,
@@ -286,17 +288,17 @@ static int run(struct core *core, struct request *q, struct script_call *call,
                                      .error_text = host_error_text,
                                      .clock_us = host_clock_us};
     c.kept_left = q->record_room + core->limits.function_memory;
-    call->host = &host;
-    call->now_us = core->batch.time_us;
-    call->check_only = (q->header.flags & REQUEST_CALL_CHECK) != 0;
-    call->limits = (struct script_limits){.steps = core->limits.function_steps,
-                                          .time_ms = (uint32_t)core->limits.function_ms,
-                                          .operations = LIMIT_TXN_OPS,
-                                          .memory = core->limits.function_memory,
-                                          .value_size = core->limits.value_size_max,
-                                          .result_size = core->limits.value_size_max};
+    call.host = &host;
+    call.now_us = core->batch.time_us;
+    call.check_only = (q->header.flags & REQUEST_CALL_CHECK) != 0;
+    call.limits = (struct script_limits){.steps = core->limits.function_steps,
+                                         .time_ms = (uint32_t)core->limits.function_ms,
+                                         .operations = LIMIT_TXN_OPS,
+                                         .memory = core->limits.function_memory,
+                                         .value_size = core->limits.value_size_max,
+                                         .result_size = core->limits.value_size_max};
     uint64_t began_us = clock_of(core);
-    int err = script_call(core->script, call, ret_value);
+    int err = script_call(core->script, &call, ret_value);
     count_time(core, began_us);
     core->calls++;
     core->calls_failed += err != ERR_OK;

@@ -137,10 +137,11 @@ int script_call(struct script_engine *e, const struct script_call *call, struct 
 const char *script_error_text(struct script_engine *e, size_t size_max)
 {
     if (e->text_size > size_max) {
-        while (size_max > 0 && ((uint8_t)e->text[size_max] & 0xc0) == 0x80)
-            size_max--; /* not within a character */
-        e->text[size_max] = '\0';
-        e->text_size = size_max;
+        size_t size = size_max;
+        while (size > 0 && size < sizeof e->text && ((uint8_t)e->text[size] & 0xc0) == 0x80)
+            size--; /* not within a character */
+        e->text[size] = '\0';
+        e->text_size = size;
     }
     return e->text;
 }

@@ -47,7 +47,9 @@ static void check_end(struct client_script *s, const struct setting *t, int stat
     char log[SERVER_LOG_SIZE];
     server_log(&t->server, log);
     bool clean = status == EXIT_SUCCESS;
-    bool told = (status == EXIT_FAILED || status == EXIT_USAGE) && log[0] != '\0';
+    /* A log that cannot be written tells nothing. */
+    bool can_tell = s->sweep->plan->fault != FAULT_write;
+    bool told = (status == EXIT_FAILED || status == EXIT_USAGE) && (log[0] != '\0' || !can_tell);
     if (!clean && !told)
         s->good = sweep_wrong(s->sweep, "vigild ends with %d and says:\n%s", status, log);
     if (s->sweep->plan->fault == FAULT_NONE && status != EXIT_SUCCESS)

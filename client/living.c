@@ -46,34 +46,36 @@ static int commit(struct vigil *v, vigil_txn *t, const char *key, vigil_result *
     return succeeded ? ERR_OK : connection_fail(v, ERR_CONFLICT, NULL);
 }
 
-int vigil_put_ttl(vigil *v, const char *key, const void *value, size_t size, uint64_t ttl_ms,
-                  const vigil_condition *condition, vigil_result *ret_result)
+/* With lease, or if that is 0, for ttl_ms. */
+static int put(vigil *v, const char *key, struct bytes value, uint64_t ttl_ms, uint64_t lease,
+               const vigil_condition *condition, vigil_result *ret_result)
 {
     vigil_txn *t = NULL;
-    int err = check(v, key, value, size, condition);
+    int err = check(v, key, value.data, value.size, condition);
     if (err)
         return err;
     if (vigil_txn_new(&t) != ERR_OK)
         return connection_fail(v, ERR_NO_MEMORY, NULL);
     add_condition(t, key, condition);
-    (void)vigil_txn_put_ttl(t, key, value, size, ttl_ms);
+    if (lease == 0)
+        (void)vigil_txn_put_ttl(t, key, value.data, value.size, ttl_ms);
+    else
+        (void)vigil_txn_put_lease(t, key, value.data, value.size, lease);
     err = commit(v, t, key, ret_result);
     vigil_txn_free(t);
     return err;
 }
 
+int vigil_put_ttl(vigil *v, const char *key, const void *value, size_t size, uint64_t ttl_ms,
+                  const vigil_condition *condition, vigil_result *ret_result)
+{
+    return put(v, key, (struct bytes){value, size}, ttl_ms, 0, condition, ret_result);
+}
+
 int vigil_put_lease(vigil *v, const char *key, const void *value, size_t size, uint64_t lease,
                     const vigil_condition *condition, vigil_result *ret_result)
 {
-    vigil_txn *t = NULL;
-    int err = check(v, key, value, size, condition);
-    if (err)
-        return err;
-    if (vigil_txn_new(&t) != ERR_OK)
-        return connection_fail(v, ERR_NO_MEMORY, NULL);
-    add_condition(t, key, condition);
-    (void)vigil_txn_put_lease(t, key, value, size, lease);
-    err = commit(v, t, key, ret_result);
-    vigil_txn_free(t);
-    return err;
+    if (lease == 0)
+        return connection_fail(v, ERR_LEASE_ENDED, NULL);
+    return put(v, key, (struct bytes){value, size}, 0, lease, condition, ret_result);
 }

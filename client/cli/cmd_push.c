@@ -3,25 +3,12 @@
 #include "client/cli/json_write.h"
 #include "client/cli/value_argument.h"
 
-enum { OPTION_STRING, OPTION_BINARY, OPTION_FILE, OPTION_META };
+enum { OPTION_META = VALUE_OPTIONS };
 
 static const struct option_spec options[] = {
-    {"string", 0, NULL, "the value is text, to be taken as it is"},
-    {"binary", 0, NULL, "the value is bytes, to be taken as they are"},
-    {"file", 'f', "FILE", "take the value from a file (-: standard input)"},
+    VALUE_OPTION_SPECS,
     {"meta", 0, NULL, "print key and seq as one JSON object"},
 };
-
-/* The value of the command line, and then the connection. */
-static int begin(struct cli *cli, const struct arguments *arguments, const char *const *values,
-                 struct wire_buffer *value)
-{
-    wire_buffer_init(value, VALUE_ARGUMENT_SIZE_MAX);
-    int err = value_argument_read(cli, arguments->word_count == 2 ? arguments->words[1] : NULL,
-                                  values[OPTION_FILE], values[OPTION_STRING], values[OPTION_BINARY],
-                                  value);
-    return err == EXIT_DONE ? cli_connect(cli) : err;
-}
 
 static int run(struct cli *cli, const struct arguments *arguments, const char *const *values)
 {
@@ -31,7 +18,7 @@ static int run(struct cli *cli, const struct arguments *arguments, const char *c
     const char *key = NULL;
     uint64_t seq = 0;
 
-    int err = begin(cli, arguments, values, &value);
+    int err = value_argument_begin(cli, arguments, values, &value);
     if (err != EXIT_DONE)
         goto out;
     int error = vigil_push(cli->connection, prefix, value.data, value.size, &key, &seq);

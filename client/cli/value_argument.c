@@ -117,6 +117,16 @@ int value_argument_read(const struct cli *cli, const char *word, const char *fil
     return err;
 }
 
+int value_argument_begin(struct cli *cli, const struct arguments *arguments,
+                         const char *const *values, struct wire_buffer *value)
+{
+    wire_buffer_init(value, VALUE_ARGUMENT_SIZE_MAX);
+    int err = value_argument_read(cli, arguments->word_count == 2 ? arguments->words[1] : NULL,
+                                  values[VALUE_OPTION_FILE], values[VALUE_OPTION_STRING],
+                                  values[VALUE_OPTION_BINARY], value);
+    return err == EXIT_DONE ? cli_connect(cli) : err;
+}
+
 int value_argument_condition(const struct cli *cli, const char *if_seq, const char *if_absent,
                              const char *if_value, struct wire_buffer *storage,
                              vigil_condition *ret_condition)

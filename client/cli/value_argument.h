@@ -20,6 +20,18 @@ int value_argument_read_file(const struct cli *cli, const char *path, struct wir
  * exactly one of which is given, taken as --string or --binary say. */
 int value_argument_read(const struct cli *cli, const char *word, const char *file,
                         const char *string, const char *binary, struct wire_buffer *value);
+/* The options of a command whose value is its second word, before those of its own. */
+enum { VALUE_OPTION_STRING, VALUE_OPTION_BINARY, VALUE_OPTION_FILE, VALUE_OPTIONS };
+/* clang-format off */
+#define VALUE_OPTION_SPECS \
+    {"string", 0, NULL, "the value is text, to be taken as it is"}, \
+    {"binary", 0, NULL, "the value is bytes, to be taken as they are"}, \
+    {"file", 'f', "FILE", "take the value from a file (-: standard input)"}
+/* clang-format on */
+/* The value of such a command line, and then the connection. value is initialised, and to be freed
+ * whatever is returned. */
+int value_argument_begin(struct cli *cli, const struct arguments *arguments,
+                         const char *const *values, struct wire_buffer *value);
 /* --if-seq, --if-absent, --if-value (each NULL if not given) as a condition. The value goes to
  * storage, which has to outlive the condition. */
 int value_argument_condition(const struct cli *cli, const char *if_seq, const char *if_absent,

@@ -44,7 +44,8 @@ expect 2 put --ttl 0 k 1
 err_has '1ms'
 expect 2 put --ttl soon k 1
 expect 0 status --json
-out_has '.lives == 2 and .leases == 0 and .expired == 1'
+# On a busy machine saved may have ended before it was put again.
+out_has '.lives == 2 and .leases == 0 and (.expired == 1 or .expired == 2)'
 
 # ---- a session ----
 for signal in INT TERM; do

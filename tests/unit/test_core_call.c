@@ -268,7 +268,7 @@ static uint16_t status_of(struct core_fixture *f, const char *peer, const char *
 static void test_others_come_before_more_functions(void **state)
 {
     struct core_fixture *f = *state;
-    char peer[8];
+    char peer[16];
     f->clock_step_us = 60000;
     status_of(f, "p", "return 1");
     f->clock_step_us = 0;

@@ -188,7 +188,9 @@ int atomic_load_run(const struct atomic_plan *plan, struct atomic_result *ret_re
     uint32_t opened = 0;
     int err = ERR_OK;
     if (!clients || !result) {
-        err = failure_set(failure, ERR_NO_MEMORY, "out of memory");
+        free(clients);
+        free(result);
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     while (!err && opened < plan->clients) {
         struct atomic_client *c = &clients[opened];

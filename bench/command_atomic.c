@@ -233,7 +233,9 @@ static int measure_clients(struct bench *b, struct options *o, struct failure *f
     const uint32_t clients = o->clients;
     const uint32_t keys = o->keys;
     struct plan_figures *f = calloc(1, sizeof *f);
-    int err = f ? store_function(b, failure) : failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    if (!f)
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    int err = store_function(b, failure);
     for (size_t k = 0; k < (keys ? 1 : 2) && !err; k++) {
         for (size_t c = 0; c < (clients ? 1 : 3) && !err; c++) {
             o->keys = keys ? keys : all_keys[k];

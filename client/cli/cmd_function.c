@@ -22,7 +22,7 @@ static int store(struct cli *cli, const char *name, struct bytes source)
                                      .source_size = source.size};
     char key[KEY_SIZE_MAX];
     struct wire_buffer value;
-    vigil_result result;
+    vigil_result result = {0, 0, 0};
 
     wire_buffer_init(&value, VALUE_ARGUMENT_SIZE_MAX);
     int err = value_argument_parse(cli, "the function", source, VALUE_STRING, EXIT_ERROR, &value);

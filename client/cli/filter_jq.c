@@ -115,7 +115,7 @@ static int read_input(struct filter_jq *f, struct bytes value, jv *ret_input,
 int filter_jq_evaluate(struct filter_jq *f, struct bytes value, bool *ret_holds,
                        struct failure *failure)
 {
-    jv input;
+    jv input = jv_null();
     int err = read_input(f, value, &input, failure);
 
     if (err != ERR_OK)
@@ -201,7 +201,7 @@ static int output_to_value(struct filter_jq *f, jv output, struct wire_buffer *o
 int filter_jq_transform(struct filter_jq *f, struct bytes value, struct wire_buffer *out,
                         size_t *ret_count, struct failure *failure)
 {
-    jv input;
+    jv input = jv_null();
     int err = read_input(f, value, &input, failure);
 
     if (err != ERR_OK)

@@ -293,11 +293,11 @@ struct journal {
     MDB_txn *txn;
     MDB_cursor *appender;
     struct meta next; /* what meta becomes at commit */
-    bool meta_due;    /* the row has to be written */
     struct tally next_tally;
+    bool meta_due; /* the row has to be written */
     bool tally_due;
-    struct proof rows_proof; /* of the state as it was before the batch */
     int batch_error;         /* the transaction is dead: commit gives this */
+    struct proof rows_proof; /* of the state as it was before the batch */
     uint64_t batches;
 
     /* The writer's view. */

@@ -61,10 +61,11 @@ int key_order_add(struct key_order *o, const struct key_order_item *item)
     if (!n)
         return ERR_NO_MEMORY;
     (void)find(o, item->key, links);
-    for (unsigned level = 0; level < n->levels; level++) {
+    unsigned level = 0;
+    do {
         n->next[level] = *links[level];
         *writable(links[level]) = n;
-    }
+    } while (++level < n->levels);
     return ERR_OK;
 }
 

@@ -138,12 +138,13 @@ int txn_push(struct core *core, struct request *q, struct txn_step *step)
     struct key_state before;
     struct bytes key;
     size_t prefix_size = step->op.key.size;
+    unsigned long long seq = core->batch.last_seq + 1;
     if (prefix_size > 0)
         memcpy(text, step->op.key.data, prefix_size);
     /* Not own_seq, which is 0 where it turns out that there will be no record: the key is the same
      * in both runs. */
-    (void)snprintf(text + prefix_size, sizeof text - prefix_size, "%016llx-%04x",
-                   (unsigned long long)(core->batch.last_seq + 1), step->number);
+    (void)snprintf(text + prefix_size, sizeof text - prefix_size, "%016llx-%04x", seq,
+                   step->number);
     int err =
         write_set_keep(core, (struct bytes){(uint8_t *)text, prefix_size + TXN_PUSH_SUFFIX}, &key);
     if (!err)

@@ -198,13 +198,13 @@ int write_set_put(struct core *core, struct request *q, struct bytes key, struct
 int write_set_put_living(struct core *core, struct request *q, struct bytes key, struct bytes value,
                          const struct life_effect *life, struct key_state *ret_before)
 {
-    struct write_set_key *k;
+    struct write_set_key *k = NULL;
     int err = check_room(core, q, key.size + value.size);
     if (!err)
         err = life_check_effect(core, q, life, core->writes.lives);
     if (!err)
         err = touch(core, q, key, &k, ret_before);
-    if (err)
+    if (err || !k)
         return err;
     core->writes.bytes += value.size - k->value.size;
     if (life->kind != LIFE_EFFECT_KEEP)
@@ -219,11 +219,11 @@ int write_set_put_living(struct core *core, struct request *q, struct bytes key,
 int write_set_delete(struct core *core, struct request *q, struct bytes key,
                      struct key_state *ret_before)
 {
-    struct write_set_key *k;
+    struct write_set_key *k = NULL;
     int err = check_room(core, q, key.size);
     if (!err)
         err = touch(core, q, key, &k, ret_before);
-    if (err)
+    if (err || !k)
         return err;
     core->writes.bytes -= k->value.size;
     k->value = (struct bytes){NULL, 0};

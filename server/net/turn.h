@@ -45,7 +45,6 @@ struct turn {
     void *streams;  /* XPUB */
     struct journal_retention retention;
     struct journal_hold hold;  /* its limits, all 0: cursors are not waited for */
-    bool held;                 /* the last compaction step stopped before a cursor */
     uint64_t checkpoint_bytes; /* the sizes at which the core starts one */
 
     struct routed *batch; /* LIMIT_BATCH_REQUESTS of them, batch_count open */
@@ -64,12 +63,13 @@ struct turn {
     uint64_t applied;            /* as of the last commit */
     bool compact_more;           /* the last compaction step left something to do */
     bool compact_blocked;        /* it waits for a checkpoint */
+    bool held;                   /* it stopped before a cursor */
+    bool published;              /* since the caller cleared it: bookmarks will be due */
+    bool expire_more;            /* keys whose end has come are left */
     uint64_t compact_checked_us; /* when it was last tried */
     uint64_t background_us;      /* when background work was last done on its own */
     uint64_t mutated_us;         /* when records were last committed */
-    bool published;              /* since the caller cleared it: bookmarks will be due */
     uint64_t expire_us;          /* when keys may end again, not before */
-    bool expire_more;            /* the last step left some whose end has come */
     uint64_t now_us;             /* boot clock, of this turn */
     struct turn_figures figures;
 };

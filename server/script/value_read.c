@@ -306,9 +306,10 @@ static void push_tagged(struct reader *r, uint8_t tag)
         push_map(r, take_number(r, tag == 0xde ? 2 : 4));
         return;
     default:
-        if (tag < 0xd4 || tag > 0xd8)
+        if (tag >= 0xd4 && tag <= 0xd8)
+            push_extension(r, 1u << (tag - 0xd4));
+        else
             luaL_error(r->L, "a value has a tag that MessagePack does not know");
-        push_extension(r, 1u << (tag - 0xd4));
     }
 }
 

@@ -335,7 +335,8 @@ static void run_all(const struct reference *ref, struct txn_run *run, uint8_t op
                     struct wire_buffer *value)
 {
     uint64_t count = 0;
-    for (uint8_t key = 0; key < REF_KEYS; key++) {
+    for (unsigned i = 0; i < REF_KEYS; i++) {
+        uint8_t key = (uint8_t)i;
         if (!run->keys[key].present || !has_prefix(ref, key, prefix))
             continue;
         if ((op == TXN_LIST || op == TXN_KEYS) && most > 0 && count == most)

@@ -12,7 +12,7 @@ build_packages='gcc libc6-dev cmake ninja-build pkg-config|pkgconf
     libzmq3-dev libmsgpack-dev|libmsgpack-c-dev liblmdb-dev liblua5.4-dev libjq-dev libonig-dev
     libjson-c-dev'
 check_packages='g++ git jq procps libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck spin
-    shellcheck'
+    shellcheck valgrind'
 
 usage() {
     sed -n '2,7s/^# \{0,1\}//p' "$0"
@@ -59,7 +59,7 @@ if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "install-deps: this is no Debian system, so nothing is installed here. Vigil needs a C11" >&2
     echo "compiler, CMake 3.25, Ninja, pkg-config and the development files of ZeroMQ, msgpack-c," >&2
     echo "LMDB, Lua 5.4, libjq, Oniguruma and json-c; its checks cmocka, clang, clang-format 14," >&2
-    echo "clang-tidy, cppcheck, shellcheck and jq." >&2
+    echo "clang-tidy, cppcheck, shellcheck, valgrind and jq." >&2
     exit 1
 fi
 

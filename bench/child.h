@@ -40,4 +40,7 @@ int child_read_line(struct child *c, char *out, size_t size, int timeout_ms,
  * exit status, or 128 + the signal that ended it. Takes one that has ended. */
 int child_end(struct child *c, int signal_number, int timeout_ms);
 
+/* Of this process, and with it of what it starts: a thousand watchers need several thousand. */
+void child_raise_descriptor_limit(void);
+
 #endif

@@ -3,6 +3,7 @@
  * allow there. Picks the command, starts the server, prints the report.
  */
 #define _GNU_SOURCE
+#include "bench/child.h"
 #include "bench/commands.h"
 #include "bench/interrupt.h"
 #include "bench/monotonic.h"
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 enum { EXIT_USAGE = 2, EXIT_UNREACHABLE = 6 };
 
@@ -86,16 +86,6 @@ static void print_help(FILE *out)
           out);
 }
 
-/* A thousand watchers need several thousand descriptors; so may the server, which inherits this. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static int run_role(int count, char *const arguments[])
 {
     for (size_t i = 0; count > 0 && i < sizeof roles / sizeof roles[0]; i++) {
@@ -136,7 +126,7 @@ static int run_command(const struct command *command, const struct options *opti
 
 int main(int argc, char **argv)
 {
-    raise_descriptor_limit();
+    child_raise_descriptor_limit();
     if (argc > 1 && !strcmp(argv[1], "role")) {
         return run_role(argc - 2, argv + 2);
     }

@@ -29,7 +29,7 @@ const char options_help[] =
     "  --clients N      connections that put load on the server\n"
     "  --depth N        requests in flight on each connection\n"
     "  --threads N      threads of the load, which share the connections (1)\n"
-    "  --size BYTES     size of a value, at least 20 (100)\n"
+    "  --size BYTES     size of a value, at least 16 (100)\n"
     "  --keys N         distinct keys that are written or read (10000)\n"
     "  --rate N         operations a second in all, timed from when each was due;\n"
     "                   0: as fast as replies come\n"
@@ -104,8 +104,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Digits with an optional K or M (thousands, as records are counted). */
-static bool parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
+bool options_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
 {
     char *end = NULL;
     errno = 0;
@@ -125,18 +124,17 @@ static bool parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *
     return true;
 }
 
-static bool parse_count32(const char *text, uint32_t min, uint32_t max, uint32_t *ret)
+bool options_count32(const char *text, uint32_t min, uint32_t max, uint32_t *ret)
 {
     uint64_t number = 0;
-    if (!parse_count(text, min, max, &number)) {
+    if (!options_count(text, min, max, &number)) {
         return false;
     }
     *ret = (uint32_t)number;
     return true;
 }
 
-/* Up to a day; "2s", "500ms", "1m". */
-static bool parse_time(const char *text, uint64_t *ret_ns)
+bool options_time(const char *text, uint64_t *ret_ns)
 {
     char *end = NULL;
     double number = strtod(text, &end);
@@ -148,7 +146,7 @@ static bool parse_time(const char *text, uint64_t *ret_ns)
     return true;
 }
 
-static bool parse_rate(const char *text, double *ret)
+bool options_rate(const char *text, double *ret)
 {
     char *end = NULL;
     double rate = strtod(text, &end);
@@ -173,27 +171,27 @@ static bool set_option(struct options *o, enum option_id id, const char *text)
 {
     switch (id) {
     case OPTION_CLIENTS:
-        return parse_count32(text, 1, OPTIONS_CLIENTS_MAX, &o->clients);
+        return options_count32(text, 1, OPTIONS_CLIENTS_MAX, &o->clients);
     case OPTION_DEPTH:
-        return parse_count32(text, 1, OPTIONS_DEPTH_MAX, &o->depth);
+        return options_count32(text, 1, OPTIONS_DEPTH_MAX, &o->depth);
     case OPTION_THREADS:
-        return parse_count32(text, 1, OPTIONS_THREADS_MAX, &o->threads);
+        return options_count32(text, 1, OPTIONS_THREADS_MAX, &o->threads);
     case OPTION_SIZE:
-        return parse_count32(text, PAYLOAD_SIZE_MIN, PAYLOAD_SIZE_MAX, &o->size);
+        return options_count32(text, PAYLOAD_SIZE_MIN, PAYLOAD_SIZE_MAX, &o->size);
     case OPTION_KEYS:
-        return parse_count32(text, 1, PAYLOAD_KEYS_MAX, &o->keys);
+        return options_count32(text, 1, PAYLOAD_KEYS_MAX, &o->keys);
     case OPTION_RATE:
-        return parse_rate(text, &o->rate);
+        return options_rate(text, &o->rate);
     case OPTION_WATCHERS:
-        return parse_count32(text, 0, OPTIONS_WATCHERS_MAX, &o->watchers);
+        return options_count32(text, 0, OPTIONS_WATCHERS_MAX, &o->watchers);
     case OPTION_RECORDS:
-        return parse_count(text, 1, UINT64_C(1) << 40, &o->records);
+        return options_count(text, 1, UINT64_C(1) << 40, &o->records);
     case OPTION_RUNS:
-        return parse_count32(text, 1, OPTIONS_RUNS_MAX, &o->runs);
+        return options_count32(text, 1, OPTIONS_RUNS_MAX, &o->runs);
     case OPTION_DURATION:
-        return parse_time(text, &o->duration_ns) && o->duration_ns > 0;
+        return options_time(text, &o->duration_ns) && o->duration_ns > 0;
     case OPTION_WARMUP:
-        return parse_time(text, &o->warmup_ns);
+        return options_time(text, &o->warmup_ns);
     case OPTION_DURABILITY:
         return parse_choice(text, "power", "process", &o->durability);
     case OPTION_TRANSPORT:

@@ -53,4 +53,14 @@ int options_parse(int count, char *const arguments[], struct options *options, b
 /* The options as --help lists them. */
 extern const char options_help[];
 
+
+/* ---- the arguments of options; false: not one ---------------------------------- */
+
+/* Digits with an optional K or M (thousands, as records are counted), within [min, max]. */
+bool options_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+bool options_count32(const char *text, uint32_t min, uint32_t max, uint32_t *ret);
+/* Up to a day; "2s", "500ms", "1m". */
+bool options_time(const char *text, uint64_t *ret_ns);
+bool options_rate(const char *text, double *ret);
+
 #endif

@@ -15,7 +15,7 @@
 enum {
     PAYLOAD_KEY_SIZE = 14, /* PAYLOAD_PREFIX and eight digits */
     PAYLOAD_KEYS_MAX = 100000000,
-    PAYLOAD_SIZE_MIN = 20,
+    PAYLOAD_SIZE_MIN = 16,
     PAYLOAD_SIZE_MAX = 1 << 20
 };
 

@@ -93,7 +93,8 @@ void report_latency(struct report *r, const char *prefix, const struct histogram
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
         char name[64];
         snprintf(name, sizeof name, "%s%s", prefix, points[i].name);
-        report_number(r, name, (double)histogram_percentile(h, points[i].percent) / 1000.0);
+        double us = (double)histogram_percentile(h, points[i].percent) / 1000.0;
+        report_number(r, name, h->count ? us : NAN);
     }
 }
 

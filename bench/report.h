@@ -19,7 +19,8 @@ void report_text(struct report *r, const char *name, const char *text);
 void report_count(struct report *r, const char *name, uint64_t count);
 /* Kept to about four significant digits; not a number (x / 0) becomes null. */
 void report_number(struct report *r, const char *name, double number);
-/* PREFIXp50_us, p90_us, p99_us, p999_us, max_us of a histogram of nanoseconds. */
+/* PREFIXp50_us, p90_us, p99_us, p999_us, max_us of a histogram of nanoseconds; null while it is
+ * empty. */
 void report_latency(struct report *r, const char *prefix, const struct histogram *h);
 /* A report of its own that is a row of the table of that name; it lives as long as r does. The rows
  * of a table have the same names in the same order. */

@@ -30,6 +30,7 @@ struct peer_operation {
     bool timed;      /* each delivery is the value that was written: bench/payload.h has its age */
     bool lossy;      /* a watcher may miss a change, by the system's own rules */
     bool replayable; /* peer_replay takes it */
+    bool counters;   /* adds to integers: its keys are not those of the others */
 };
 
 /* What main.c has from the command line; it outlives all that is opened with it. */

@@ -76,7 +76,7 @@ static void test_refuses(void **unused)
     static const char *const lines[] = {
         "--clients 0", "--clients -1",      "--clients 10001", "--clients 1x",
         "--depth",     "--duration 5",      "--duration 0s",   "--duration 2d",
-        "--size 19",   "--durability none", "--transport udp", "--rate -1",
+        "--size 15",   "--durability none", "--transport udp", "--rate -1",
         "--rate 1e99", "--no-such",         "surplus",         "--records 18446744073709551M",
         "--runs 0",    "--json=1",
     };

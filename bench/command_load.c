@@ -29,12 +29,29 @@ static void report_watchers(struct bench *b, const struct measured_load *m)
     report_latency(r, "delivery_", &m->seen.latency);
 }
 
+/* What the server writes for each record of record_size bytes, checkpoints included; and what the device
+ * does, the file system's own journal and whoever else uses it included. */
+static void report_written(struct bench *b, const struct load_result *load, size_t record_size)
+{
+    if (!load->has_server) {
+        return;
+    }
+    double written = (double)(load->server_after.written_bytes - load->server_before.written_bytes);
+    double written_per_op = written / (double)load->counted;
+    report_count(b->report, "record_size", record_size);
+    report_number(b->report, "server_written_bytes_per_op", written_per_op);
+    report_number(b->report, "ratio_written_record", written_per_op / (double)record_size);
+    report_number(b->report, "device_bytes_per_op",
+                  (double)load->device_bytes / (double)load->counted);
+}
+
 int command_put(struct bench *b, struct failure *failure)
 {
     const struct options *o = b->options;
     struct comparison comparison;
     unsigned append = strcmp(o->durability, "power") ? 0 : COMPARE_APPEND;
-    comparison_init(&comparison, COMPARE_ECHO | append, o);
+    unsigned round_trip = o->clients == 1 && o->depth == 1 ? COMPARE_ROUND_TRIP : 0;
+    comparison_init(&comparison, COMPARE_ECHO | append | round_trip, o);
     struct measured_load m = {0};
     int err = comparison_measure(&comparison, o, b->server.folder, failure);
     if (!err) {
@@ -49,9 +66,12 @@ int command_put(struct bench *b, struct failure *failure)
         report_load(b, &m.load);
         report_latency(b->report, "", &m.load.latency);
         report_status_figures(b, &m.status);
+        report_written(b, &m.load, comparison.record_size);
         report_watchers(b, &m);
         comparison_report_echo(&comparison, b->report, per_s);
         comparison_report_append(&comparison, b->report, per_s);
+        comparison_report_commit(&comparison, b->report,
+                                 (double)histogram_percentile(&m.load.latency, 50) / 1000.0);
     }
     return err;
 }

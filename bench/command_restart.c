@@ -29,11 +29,11 @@ static int check_head(struct bench *b, uint64_t wanted, struct failure *failure)
     return ERR_OK;
 }
 
-static int restart(struct bench *b, uint64_t head, struct histogram *times,
-                   struct process_figures *ret_figures, struct failure *failure)
+int restart_once(struct bench *b, uint64_t head, int signal_number, struct histogram *times,
+                 struct process_figures *ret_figures, struct failure *failure)
 {
     uint64_t ns = 0;
-    int err = server_stop(&b->server, b->options->kill ? SIGKILL : SIGTERM, failure);
+    int err = server_stop(&b->server, signal_number, failure);
     if (!err) {
         err = server_launch(&b->server, &ns, failure);
     }
@@ -81,7 +81,8 @@ int command_restart(struct bench *b, struct failure *failure)
         err = comparison_measure(&comparison, o, b->server.folder, failure);
     }
     for (uint32_t i = 0; i < o->runs && !err; i++) {
-        err = restart(b, written.last_seq, &times, &figures, failure);
+        err = restart_once(b, written.last_seq, o->kill ? SIGKILL : SIGTERM, &times, &figures,
+                           failure);
     }
     if (!err) {
         err = comparison_measure(&comparison, o, b->server.folder, failure);

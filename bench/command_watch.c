@@ -1,13 +1,14 @@
 /*
  * command_watch.c - vigil-bench watch and wait: how long after a mutation was due
- * those who wait for it hold it. A rate of 0 puts as fast as replies come, and
- * shows how many deliveries a second there are instead.
+ * those who wait for it hold it. A rate of 0, or rounds, put as fast as replies
+ * come, and show how many deliveries a second there are instead.
  */
 #define _GNU_SOURCE
 #include "bench/commands.h"
 #include "bench/comparison.h"
 #include "bench/monotonic.h"
 #include "bench/payload.h"
+#include "bench/yardstick.h"
 
 #include <string.h>
 #include <vigil.h>
@@ -16,7 +17,11 @@ static void report_delivery(struct bench *b, const struct measured_load *m)
 {
     struct report *r = b->report;
     report_count(r, "watchers", b->options->watchers);
-    report_number(r, "rate", b->options->rate);
+    if (b->options->rounds) {
+        report_count(r, "round", yardstick_fanout_round(b->options->watchers));
+    } else {
+        report_number(r, "rate", b->options->rate);
+    }
     report_count(r, "size", b->options->size);
     report_latency(r, "", &m->seen.latency);
     report_latency(r, "put_", &m->load.latency);
@@ -59,6 +64,7 @@ static int watch_distinct(struct bench *b, struct measured_load *m, struct failu
     one.watchers = 1;
     const struct options *all = b->options;
     double one_us = 0;
+    double all_us = 0;
     int err = ERR_OK;
     for (int i = 0; i < 2 && !err; i++) {
         b->options = &one;
@@ -67,6 +73,7 @@ static int watch_distinct(struct bench *b, struct measured_load *m, struct failu
         b->options = all;
         if (!err && i == 0) {
             err = measure_load(b, LOAD_PUT, 1, WATCHERS_DISTINCT, all->watchers, m, failure);
+            all_us = server_cpu_us(&m->load);
             if (!err) {
                 report_delivery(b, m);
             }
@@ -74,6 +81,7 @@ static int watch_distinct(struct bench *b, struct measured_load *m, struct failu
     }
     if (!err && b->server.own) {
         report_number(b->report, "server_cpu_us_per_op_one", one_us);
+        report_number(b->report, "ratio_one", all_us / one_us);
     }
     return err;
 }
@@ -82,6 +90,9 @@ int command_watch(struct bench *b, struct failure *failure)
 {
     if (b->options->watchers == 0) {
         return failure_set(failure, ERR_INVALID, "watch needs watchers");
+    }
+    if (b->options->rounds && (b->options->distinct || b->options->threads > 1)) {
+        return failure_set(failure, ERR_INVALID, "--rounds: one thread, and watchers of all keys");
     }
     struct measured_load m = {0};
     return b->options->distinct ? watch_distinct(b, &m, failure) : watch_shared(b, &m, failure);

@@ -38,15 +38,16 @@ static int measure_disk(struct bench *b, const struct comparison *sizes, uint64_
     struct report *r = b->report;
     const char *folder = b->server.folder;
     struct histogram times;
+    struct append_result append;
     double per_s = 0;
     report_count(r, "record_size", sizes->record_size);
     int err = ERR_OK;
     for (size_t i = 0; i < BATCHES && !err; i++) {
         char name[40];
         snprintf(name, sizeof name, "append_%u_per_s", (unsigned)batches[i]);
-        err = yardstick_append(folder, batches[i], sizes->record_size, ns, &per_s, failure);
+        err = yardstick_append(folder, batches[i], sizes->record_size, ns, &append, failure);
         if (!err) {
-            report_number(r, name, per_s);
+            report_number(r, name, append.per_s);
         }
     }
     if (!err) {

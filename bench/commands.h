@@ -15,6 +15,10 @@ struct bench {
     const struct options *options;
     struct server server;
     struct report *report;
+    bool is_worse; /* check: the report is printed all the same, and the exit status is 1 */
+    /* Called by measure_load when the window of a load is known, before it; NULL: nobody. */
+    int (*beside)(void *context, uint64_t begin_ns, uint64_t end_ns, struct failure *failure);
+    void *beside_context;
 };
 
 struct command {
@@ -32,6 +36,10 @@ int command_watch(struct bench *b, struct failure *failure);
 int command_wait(struct bench *b, struct failure *failure);
 int command_replay(struct bench *b, struct failure *failure);
 int command_restart(struct bench *b, struct failure *failure);
+int command_grown(struct bench *b, struct failure *failure);
+int command_beside(struct bench *b, struct failure *failure);
+int command_half(struct bench *b, struct failure *failure);
+int command_check(struct bench *b, struct failure *failure);
 int command_yardstick(struct bench *b, struct failure *failure);
 
 /* ---- measured_load.c: what several of them share ------------------------------- */
@@ -58,6 +66,10 @@ int measure_load(struct bench *b, enum load_kind kind, uint32_t keys, enum watch
 /* Writes so many records, over keys keys in turn; fast. */
 int write_records(struct bench *b, uint64_t count, uint32_t keys, struct load_result *ret_result,
                   struct failure *failure);
+/* command_restart.c: stops the server, starts it, and checks that head is still its newest record. Adds
+ * the time from exec to the ready line. */
+int restart_once(struct bench *b, uint64_t head, int signal_number, struct histogram *times,
+                 struct process_figures *ret_figures, struct failure *failure);
 /* What every report starts with: command, machine, options that matter to all. */
 void report_setting(struct bench *b);
 /* ops, ops_per_s, CPU and context switches a request. */

@@ -68,6 +68,18 @@ static int measure_paced(struct comparison *c, const char *listen, uint64_t ns,
     return err;
 }
 
+static int measure_append(struct comparison *c, const char *folder, uint64_t ns,
+                          struct failure *failure)
+{
+    struct append_result result;
+    int err = yardstick_append(folder, c->batch, c->record_size, ns, &result, failure);
+    if (!err) {
+        c->append_per_s += result.per_s;
+        c->commit_us += (double)histogram_percentile(&result.commit, 50) / 1000.0;
+    }
+    return err;
+}
+
 int comparison_measure(struct comparison *c, const struct options *options, const char *folder,
                        struct failure *failure)
 {
@@ -92,8 +104,7 @@ int comparison_measure(struct comparison *c, const struct options *options, cons
         c->fanout_per_s += value;
     }
     if (!err && c->parts & COMPARE_APPEND) {
-        err = yardstick_append(folder, c->batch, c->record_size, ns, &value, failure);
-        c->append_per_s += value;
+        err = measure_append(c, folder, ns, failure);
     }
     if (!err && c->parts & COMPARE_SCAN) {
         err = yardstick_scan(folder, c->records, c->record_size, &value, failure);
@@ -144,6 +155,16 @@ void comparison_report_append(const struct comparison *c, struct report *r, doub
         report_count(r, "append_batch", c->batch);
     }
     report_ratio(c, COMPARE_APPEND, r, "append_per_s", c->append_per_s, "ratio_append", per_s);
+}
+
+void comparison_report_commit(const struct comparison *c, struct report *r, double us)
+{
+    if ((c->parts & COMPARE_APPEND) && (c->parts & COMPARE_ROUND_TRIP)) {
+        double bare_us = (c->commit_us + c->round_trip_us) / c->times;
+        report_number(r, "bare_commit_us", c->commit_us / c->times);
+        report_number(r, "bare_round_trip_us", c->round_trip_us / c->times);
+        report_number(r, "ratio_commit_and_echo", us / bare_us);
+    }
 }
 
 void comparison_report_scan(const struct comparison *c, struct report *r, double per_s)

@@ -35,6 +35,7 @@ struct comparison {
     double paced_us;
     double fanout_per_s;
     double append_per_s;
+    double commit_us;
     double scan_per_s;
     double start_us;
 };
@@ -49,6 +50,8 @@ void comparison_report_echo(const struct comparison *c, struct report *r, double
 void comparison_report_round_trips(const struct comparison *c, struct report *r, double us);
 void comparison_report_fanout(const struct comparison *c, struct report *r, double per_s);
 void comparison_report_append(const struct comparison *c, struct report *r, double per_s);
+/* What a put that waits for its commit consists of: a bare commit and a bare echo, both medians. */
+void comparison_report_commit(const struct comparison *c, struct report *r, double us);
 void comparison_report_scan(const struct comparison *c, struct report *r, double per_s);
 void comparison_report_start(const struct comparison *c, struct report *r, double us);
 

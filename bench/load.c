@@ -34,7 +34,7 @@ struct load_thread {
     int epoll_fd;
     uint64_t random;
     uint64_t next_key;        /* with operations: keys in order */
-    uint64_t left;            /* with operations: still to be sent */
+    uint64_t left;            /* with operations or rounds: still to be sent */
     uint64_t due_ns;          /* open loop: the next request's time */
     double interval_ns;       /* open loop */
     uint64_t due_index;       /* open loop */
@@ -138,12 +138,13 @@ static bool is_over(const struct load_thread *t, uint64_t now)
 /* Closed loop: as many in flight as the plan wants. */
 static int fill(struct load_thread *t, struct load_connection *c, uint64_t now)
 {
-    while (c->in_flight < t->plan->depth && !is_over(t, now)) {
+    bool counts_down = t->plan->operations > 0 || t->plan->round > 0;
+    while (c->in_flight < t->plan->depth && !is_over(t, now) && !(counts_down && t->left == 0)) {
         int err = send_one(t, c, now);
         if (err) {
             return err;
         }
-        t->left -= t->plan->operations > 0;
+        t->left -= counts_down;
     }
     return ERR_OK;
 }
@@ -178,28 +179,43 @@ static int work(struct load_thread *t, struct load_connection *c)
     return ERR_OK;
 }
 
-/* Open loop: what is due goes out, one connection after the other. A connection that is full holds
- * its turn, and with it all that follows, up; their times run on. */
+/* The first requests, or those of the next round. */
+static int fill_all(struct load_thread *t, uint64_t now)
+{
+    int err = ERR_OK;
+    for (uint32_t i = 0; i < t->count && !err; i++) {
+        err = fill(t, &t->connections[i], now);
+        if (!err) {
+            err = work(t, &t->connections[i]);
+        }
+    }
+    return err;
+}
+
+/* Open loop: what is due goes out, one connection after the other; what is due at once for one
+ * connection shares a message. A connection that is full holds its turn, and with it all that follows,
+ * up; their times run on. */
 static int send_due(struct load_thread *t)
 {
     uint64_t now = monotonic_ns();
-    while (t->due_ns <= now && t->due_ns < t->end_ns) {
+    uint32_t first = t->next_connection;
+    uint64_t sent = 0;
+    int err = ERR_OK;
+    while (!err && t->due_ns <= now && t->due_ns < t->end_ns) {
         struct load_connection *c = &t->connections[t->next_connection];
         if (c->in_flight >= t->plan->depth) {
-            return ERR_OK;
+            break;
         }
-        int err = send_one(t, c, t->due_ns);
-        if (!err) {
-            err = work(t, c);
-        }
-        if (err) {
-            return err;
-        }
+        err = send_one(t, c, t->due_ns);
+        sent++;
         t->due_index++;
         t->next_connection = t->next_connection + 1 < t->count ? t->next_connection + 1 : 0;
         t->due_ns = t->due_start_ns + (uint64_t)((double)t->due_index * t->interval_ns);
     }
-    return ERR_OK;
+    for (uint64_t i = 0; i < sent && i < t->count && !err; i++) {
+        err = work(t, &t->connections[(first + i) % t->count]);
+    }
+    return err;
 }
 
 /* How long epoll may sleep. */
@@ -209,8 +225,11 @@ static uint64_t sleep_ns(const struct load_thread *t)
     if (t->plan->rate <= 0 || t->due_ns >= t->end_ns) {
         return longest;
     }
+    /* Where requests are due more often than that, to poll would be to burn a core that the server may
+     * need: those due while it sleeps leave together. */
+    uint64_t ahead_ns = t->interval_ns < (double)POLL_AHEAD_NS ? 0 : POLL_AHEAD_NS;
     uint64_t now = monotonic_ns();
-    uint64_t wake_ns = t->due_ns > POLL_AHEAD_NS ? t->due_ns - POLL_AHEAD_NS : 0;
+    uint64_t wake_ns = t->due_ns > ahead_ns ? t->due_ns - ahead_ns : 0;
     if (wake_ns <= now) {
         return 0;
     }
@@ -225,6 +244,15 @@ static bool any_in_flight(const struct load_thread *t)
         }
     }
     return false;
+}
+
+static int next_round(struct load_thread *t)
+{
+    const struct load_plan *plan = t->plan;
+    int err = plan->await_round(plan->await_context, t->result.last_seq, &t->failure);
+    t->left = plan->round;
+    t->progress_ns = monotonic_ns();
+    return err ? err : fill_all(t, t->progress_ns);
 }
 
 static int turn(struct load_thread *t)
@@ -243,6 +271,9 @@ static int turn(struct load_thread *t)
     if (!err && t->plan->rate > 0) {
         err = send_due(t);
     }
+    if (!err && t->plan->round > 0 && t->left == 0 && !any_in_flight(t)) {
+        err = next_round(t);
+    }
     if (!err && monotonic_ns() - t->progress_ns > STUCK_NS && any_in_flight(t)) {
         err = failure_set(&t->failure, ERR_TIMEOUT, "no reply came for 30 s");
     }
@@ -256,11 +287,8 @@ static void *run_thread(void *context)
     t->progress_ns = monotonic_ns();
     t->due_start_ns = t->progress_ns + (uint64_t)(t->interval_ns * t->phase);
     t->due_ns = t->due_start_ns;
-    for (uint32_t i = 0; i < t->count && !t->err && t->plan->rate <= 0; i++) {
-        t->err = fill(t, &t->connections[i], t->progress_ns);
-        if (!t->err) {
-            t->err = work(t, &t->connections[i]);
-        }
+    if (t->plan->rate <= 0) {
+        t->err = fill_all(t, t->progress_ns);
     }
     while (!t->err && (!is_over(t, monotonic_ns()) || (any_in_flight(t) && !interrupted()))) {
         t->err = turn(t);
@@ -300,6 +328,7 @@ static int prepare_thread(struct load_thread *t, const struct load_plan *plan, u
     }
     payload_make(t->value, plan->size);
     t->left = plan->operations / plan->threads + (index < plan->operations % plan->threads);
+    t->left += plan->round;
     t->next_key = plan->operations / plan->threads * index;
     if (plan->rate > 0) {
         t->interval_ns = (double)NS_PER_S * plan->threads / plan->rate;
@@ -331,6 +360,7 @@ static void look_at_processes(const struct load_plan *plan, struct load_result *
                               struct process_figures *ret_server)
 {
     r->own_cpu_ns = process_cpu_ns() - r->own_cpu_ns;
+    r->device_bytes = plan->folder ? device_written_bytes(plan->folder) - r->device_bytes : 0;
     r->has_server = plan->server_pid != 0 && process_figures_read(plan->server_pid, ret_server);
 }
 

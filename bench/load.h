@@ -4,6 +4,8 @@
  *
  *  - closed loop (rate 0): each connection keeps depth requests in flight; a
  *    request's time runs from when it was handed to the library.
+ *  - in rounds (round not 0): a closed loop that stops after each round of so many requests until
+ *    await_round returns.
  *  - open loop: requests are due at a fixed rate, whatever the replies do, and
  *    their time runs from when they were due, so that a server that stalls
  *    shows in every request that it held up.
@@ -38,6 +40,11 @@ struct load_plan {
     double rate;         /* in all; 0: closed loop */
     uint64_t operations; /* not 0: so many in all instead of a window, and no rate */
     pid_t server_pid;    /* 0: none to look at */
+    const char *folder;  /* on the device that is looked at; NULL: none */
+    uint64_t round;      /* 0: no rounds; they need one thread, and no rate or operations */
+    /* Called when all of a round is answered. last_seq: the newest record so far. */
+    int (*await_round)(void *context, uint64_t last_seq, struct failure *failure);
+    void *await_context;
 };
 
 struct load_result {
@@ -49,6 +56,7 @@ struct load_result {
     bool has_server;     /* the two below are known */
     struct process_figures server_before;
     struct process_figures server_after;
+    uint64_t device_bytes; /* written to the plan's device within the window, by whomever */
     struct histogram latency; /* of what was counted */
 };
 

@@ -22,6 +22,31 @@ static void set_watch_defaults(struct options *o)
     o->depth = 64;
 }
 
+/* Watchers that keep up on any machine. */
+static void set_grown_defaults(struct options *o)
+{
+    set_watch_defaults(o);
+    o->rate = 20;
+    o->watchers = 1000;
+    o->keys = 100000;
+    o->records = 10000000;
+}
+
+static void set_beside_defaults(struct options *o)
+{
+    set_watch_defaults(o);
+    o->watchers = 10;
+    o->records = 5000000;
+}
+
+/* As many in flight as 50 clients with 64 each, in fewer messages: the load shares the cores. */
+static void set_half_defaults(struct options *o)
+{
+    set_watch_defaults(o);
+    o->clients = 8;
+    o->depth = 400;
+}
+
 static void set_wait_defaults(struct options *o)
 {
     o->rate = 200;
@@ -34,6 +59,11 @@ static void set_atomic_defaults(struct options *o)
     o->clients = 0;
     o->keys = 0;
     o->durability = NULL;
+    o->duration_ns = 2 * NS_PER_S;
+}
+
+static void set_check_defaults(struct options *o)
+{
     o->duration_ns = 2 * NS_PER_S;
 }
 
@@ -54,6 +84,11 @@ static const struct command commands[] = {
      command_wait},
     {"replay", "a new watcher reads the whole journal", NULL, true, command_replay},
     {"restart", "from the server's start until it is ready", NULL, true, command_restart},
+    {"grown", "a start, and memory, with many records", set_grown_defaults, true, command_grown},
+    {"beside", "what watchers feel of one stopped and one replaying", set_beside_defaults, true,
+     command_beside},
+    {"half", "set to delivery at half of the peak rate", set_half_defaults, true, command_half},
+    {"check", "a few ratios against those of a baseline", set_check_defaults, false, command_check},
     {"yardstick", "the bare parts: ZeroMQ, LMDB, fdatasync", set_yardstick_defaults, false,
      command_yardstick},
 };
@@ -63,7 +98,8 @@ static const struct {
     int (*run)(int count, char *const arguments[]);
 } roles[] = {
     {"echo", role_echo},         {"subscribers", role_subscribers}, {"opener", role_opener},
-    {"watchers", role_watchers}, {"waiters", role_waiters},
+    {"watchers", role_watchers}, {"waiters", role_waiters},         {"replayer", role_replayer},
+    {"burner", role_burner},
 };
 
 static void print_help(FILE *out)
@@ -82,6 +118,8 @@ static void print_help(FILE *out)
           "  vigil-bench atomic --clients 64 --keys 1 --durability process\n"
           "  vigil-bench watch --watchers 1000 --distinct\n"
           "  vigil-bench restart --records 5M --json\n"
+          "  vigil-bench check --write before.json\n"
+          "  vigil-bench check --baseline before.json --only 'put process'\n"
           "  vigil-bench put -- --retain-records 100000\n",
           out);
 }
@@ -118,7 +156,7 @@ static int run_command(const struct command *command, const struct options *opti
         report_print(b.report, options->json);
     }
     report_free(b.report);
-    return err == ERR_OK             ? EXIT_SUCCESS
+    return err == ERR_OK             ? (b.is_worse ? EXIT_FAILURE : EXIT_SUCCESS)
            : err == ERR_INVALID      ? EXIT_USAGE
            : err == ERR_DISCONNECTED ? EXIT_UNREACHABLE
                                      : EXIT_FAILURE;

@@ -4,6 +4,7 @@
 #include "bench/monotonic.h"
 #include "bench/payload.h"
 #include "bench/status.h"
+#include "bench/yardstick.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +25,13 @@ static struct load_plan make_plan(const struct bench *b, enum load_kind kind, ui
         .keys = keys,
         .rate = o->rate,
         .server_pid = b->server.child.pid,
+        .folder = b->server.folder,
     };
+}
+
+static int await_watchers(void *context, uint64_t last_seq, struct failure *failure)
+{
+    return watchers_await(context, last_seq, failure);
 }
 
 /* Each change reached each watcher once. A watcher of one key of its own gets what was written to that:
@@ -43,16 +50,20 @@ static int check_seen(const struct load_result *load, const struct watchers_repo
     return ERR_OK;
 }
 
-static int run_watched(const struct load_plan *plan, struct load *load, struct watchers *watchers,
-                       const struct options *o, uint32_t count, struct measured_load *m,
+static int run_watched(struct bench *b, const struct load_plan *plan, struct load *load,
+                       struct watchers *watchers, uint32_t count, struct measured_load *m,
                        struct failure *failure)
 {
+    const struct options *o = b->options;
     uint64_t begin_ns = monotonic_ns() + o->warmup_ns;
     uint64_t end_ns = begin_ns + o->duration_ns;
     struct status_figures before = {0};
     struct status_figures after = {0};
     int err = count ? watchers_window(watchers, begin_ns, end_ns, failure) : ERR_OK;
     status_read(plan->endpoint, &before);
+    if (!err && b->beside) {
+        err = b->beside(b->beside_context, begin_ns, end_ns, failure);
+    }
     if (!err) {
         err = load_run(load, begin_ns, end_ns, &m->load, failure);
     }
@@ -71,13 +82,20 @@ int measure_load(struct bench *b, enum load_kind kind, uint32_t keys, enum watch
     struct load *load = NULL;
     struct watchers watchers = WATCHERS_INIT;
     struct measured_load m = {0};
+    if (b->options->rounds && count) {
+        plan.round = yardstick_fanout_round(count);
+        plan.await_round = await_watchers;
+        plan.await_context = &watchers;
+        plan.rate = 0;
+        plan.threads = 1;
+    }
     int err =
         count ? watchers_start(&watchers, watching, b->server.endpoint, count, failure) : ERR_OK;
     if (!err) {
         err = load_open(&plan, &load, failure);
     }
     if (!err) {
-        err = run_watched(&plan, load, &watchers, b->options, count, &m, failure);
+        err = run_watched(b, &plan, load, &watchers, count, &m, failure);
     }
     if (!err && count && kind == LOAD_PUT) {
         err = check_seen(&m.load, &m.seen, watching, count, failure);

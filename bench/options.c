@@ -22,6 +22,7 @@ const struct options options_default = {
     .records = 100000,
     .duration_ns = 5 * NS_PER_S,
     .warmup_ns = NS_PER_S / 2,
+    .margin = 0.2,
     .yardstick = true,
 };
 
@@ -36,9 +37,14 @@ const char options_help[] =
     "  --watchers N     watchers, or waiters, in a process of their own\n"
     "  --way WAY        atomic: incr, call, atomically or update (all)\n"
     "  --distinct       watch: each watcher has a key of its own, and one is written\n"
-    "  --records N      replay, restart: records written first (100000); K and M count\n"
-    "  --runs N         replay, restart: repetitions (5)\n"
+    "  --rounds         watch: a round of puts at a time, as the bare PUB's messages go out\n"
+    "  --records N      replay, restart, grown, beside: records written first; K and M count\n"
+    "  --runs N         replay, restart, grown, beside: repetitions (5)\n"
     "  --kill           restart: end the server with SIGKILL before each start\n"
+    "  --baseline FILE  check: the ratios to compare with (bench/baseline.json)\n"
+    "  --margin PERCENT check: how much less than the baseline is still good (20)\n"
+    "  --only TEXT      check: the rows that have this in their names\n"
+    "  --write FILE     check: measure each row --runs times and store a new baseline\n"
     "  --duration TIME  what is measured: 5s, 500ms (5s)\n"
     "  --warmup TIME    load before that (500ms)\n"
     "  --durability M   power: synced before acknowledged; process: in the background\n"
@@ -59,9 +65,14 @@ enum option_id {
     OPTION_WATCHERS,
     OPTION_WAY,
     OPTION_DISTINCT,
+    OPTION_ROUNDS,
     OPTION_RECORDS,
     OPTION_RUNS,
     OPTION_KILL,
+    OPTION_BASELINE,
+    OPTION_MARGIN,
+    OPTION_ONLY,
+    OPTION_WRITE,
     OPTION_DURATION,
     OPTION_WARMUP,
     OPTION_DURABILITY,
@@ -83,9 +94,14 @@ static const struct option long_options[] = {
     {"watchers", required_argument, NULL, OPTION_WATCHERS},
     {"way", required_argument, NULL, OPTION_WAY},
     {"distinct", no_argument, NULL, OPTION_DISTINCT},
+    {"rounds", no_argument, NULL, OPTION_ROUNDS},
     {"records", required_argument, NULL, OPTION_RECORDS},
     {"runs", required_argument, NULL, OPTION_RUNS},
     {"kill", no_argument, NULL, OPTION_KILL},
+    {"baseline", required_argument, NULL, OPTION_BASELINE},
+    {"margin", required_argument, NULL, OPTION_MARGIN},
+    {"only", required_argument, NULL, OPTION_ONLY},
+    {"write", required_argument, NULL, OPTION_WRITE},
     {"duration", required_argument, NULL, OPTION_DURATION},
     {"warmup", required_argument, NULL, OPTION_WARMUP},
     {"durability", required_argument, NULL, OPTION_DURABILITY},
@@ -157,6 +173,18 @@ bool options_rate(const char *text, double *ret)
     return true;
 }
 
+/* "20" or "20%"; a ratio that is 100 % less is none. */
+static bool parse_percent(const char *text, double *ret)
+{
+    char *end = NULL;
+    double percent = strtod(text, &end);
+    if (!is_digit(text[0]) || strcmp(end, *end == '%' ? "%" : "") || percent >= 100) {
+        return false;
+    }
+    *ret = percent / 100;
+    return true;
+}
+
 static bool parse_choice(const char *text, const char *a, const char *b, const char **ret)
 {
     if (strcmp(text, a) && strcmp(text, b)) {
@@ -205,8 +233,22 @@ static bool set_option(struct options *o, enum option_id id, const char *text)
     case OPTION_WAY:
         return parse_choice(text, "incr", "call", &o->way) ||
                parse_choice(text, "atomically", "update", &o->way);
+    case OPTION_BASELINE:
+        o->baseline = text;
+        return true;
+    case OPTION_MARGIN:
+        return parse_percent(text, &o->margin);
+    case OPTION_ONLY:
+        o->only = text;
+        return true;
+    case OPTION_WRITE:
+        o->write = text;
+        return true;
     case OPTION_DISTINCT:
         o->distinct = true;
+        return true;
+    case OPTION_ROUNDS:
+        o->rounds = true;
         return true;
     case OPTION_KILL:
         o->kill = true;

@@ -25,6 +25,9 @@ struct options {
     const char *durability; /* "power" or "process"; atomic: NULL for both */
     const char *transport;  /* "ipc" or "tcp" */
     const char *way;        /* of atomic; NULL: all */
+    const char *baseline;   /* of check; NULL: bench/baseline.json */
+    const char *write;      /* check: where a new baseline goes; NULL: none is made */
+    const char *only;       /* check: part of a row's name; NULL: all */
     uint32_t clients;       /* atomic: 0 for 1, 8 and 64 */
     uint32_t depth;
     uint32_t threads;
@@ -36,7 +39,9 @@ struct options {
     uint64_t duration_ns;
     uint64_t warmup_ns;
     double rate; /* operations a second in all; 0: as fast as replies come */
+    double margin; /* check: 0.2 is a fifth */
     bool distinct;
+    bool rounds;
     bool kill;
     bool json;
     bool yardstick;
@@ -52,7 +57,6 @@ int options_parse(int count, char *const arguments[], struct options *options, b
                   struct failure *failure);
 /* The options as --help lists them. */
 extern const char options_help[];
-
 
 /* ---- the arguments of options; false: not one ---------------------------------- */
 

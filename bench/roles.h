@@ -12,5 +12,7 @@ int role_subscribers(int count, char *const arguments[]); /* yardstick_fanout.c 
 int role_opener(int count, char *const arguments[]);      /* yardstick_lmdb.c */
 int role_watchers(int count, char *const arguments[]);    /* watchers_role.c */
 int role_waiters(int count, char *const arguments[]);     /* waiters_role.c */
+int role_replayer(int count, char *const arguments[]);    /* neighbours_role.c */
+int role_burner(int count, char *const arguments[]);      /* neighbours_role.c */
 
 #endif

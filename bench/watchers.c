@@ -50,6 +50,14 @@ bool watchers_parse_window(const char *line, uint64_t *ret_begin_ns, uint64_t *r
     return true;
 }
 
+int watchers_await(struct watchers *w, uint64_t seq, struct failure *failure)
+{
+    char line[40];
+    int size = snprintf(line, sizeof line, "await %" PRIu64 "\n", seq);
+    int err = child_write(&w->child, line, (size_t)size, failure);
+    return err ? err : child_read_line(&w->child, line, sizeof line, FINISH_MS, failure);
+}
+
 int watchers_finish(struct watchers *w, uint64_t until, struct watchers_report *ret_report,
                     struct failure *failure)
 {

@@ -49,6 +49,8 @@ int watchers_window(struct watchers *w, uint64_t begin_ns, uint64_t end_ns,
                     struct failure *failure);
 /* The other side of it: false if line says something else. */
 bool watchers_parse_window(const char *line, uint64_t *ret_begin_ns, uint64_t *ret_end_ns);
+/* Waits until each watcher is at seq or beyond. Watchers only. */
+int watchers_await(struct watchers *w, uint64_t seq, struct failure *failure);
 /* Waits until each watcher is at seq until or beyond (waiters: until they got a value of time
  * PAYLOAD_END), then takes the report. */
 int watchers_finish(struct watchers *w, uint64_t until, struct watchers_report *ret_report,

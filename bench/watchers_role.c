@@ -22,8 +22,10 @@ struct watcher {
     vigil_watch *w;
     uint64_t last_seq;
     uint64_t records;
+    uint64_t position;
     bool live; /* a bookmark has come: it is subscribed */
     bool done;
+    bool there; /* at what is awaited */
 };
 
 struct watching {
@@ -33,10 +35,12 @@ struct watching {
     uint32_t connection_count;
     uint32_t live;
     uint32_t done;
+    uint32_t there;
     int epoll_fd;
     uint64_t begin_ns; /* the window */
     uint64_t end_ns;
     uint64_t until;  /* 0: not told yet */
+    uint64_t await;  /* 0: nothing is awaited */
     uint64_t cpu_ns; /* when the window was told */
     char command[COMMAND_MAX];
     size_t command_size;
@@ -109,6 +113,18 @@ static void take_record(struct watching *s, struct watcher *w, const vigil_recor
     }
 }
 
+static void look_at_position(struct watching *s, struct watcher *w)
+{
+    if (s->until && !w->done && w->position >= s->until) {
+        w->done = true;
+        s->done++;
+    }
+    if (s->await && !w->there && w->position >= s->await) {
+        w->there = true;
+        s->there++;
+    }
+}
+
 /* Takes all that has come for one watch. */
 static int drain(struct watching *s, struct watcher *w)
 {
@@ -135,10 +151,8 @@ static int drain(struct watching *s, struct watcher *w)
     }
     vigil_position position;
     vigil_watch_position(w->w, &position);
-    if (s->until && !w->done && position.seq >= s->until) {
-        w->done = true;
-        s->done++;
-    }
+    w->position = position.seq;
+    look_at_position(s, w);
     return 0;
 }
 
@@ -154,6 +168,13 @@ static void run_command(struct watching *s)
         s->until = strtoull(s->command + 6, NULL, 10);
         for (uint32_t i = 0; i < s->count; i++) {
             drain(s, &s->watchers[i]);
+        }
+    } else if (!strncmp(s->command, "await ", 6)) {
+        s->await = strtoull(s->command + 6, NULL, 10);
+        s->there = 0;
+        for (uint32_t i = 0; i < s->count; i++) {
+            s->watchers[i].there = false;
+            look_at_position(s, &s->watchers[i]);
         }
     }
 }
@@ -209,6 +230,11 @@ static int run(struct watching *s)
         if (!ready_said && s->live == s->count) {
             ready_said = true;
             printf("ready\n");
+            fflush(stdout);
+        }
+        if (s->await && s->there == s->count) {
+            s->await = 0;
+            printf("there\n");
             fflush(stdout);
         }
         if (!reported && s->until && s->done == s->count) {

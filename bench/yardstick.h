@@ -29,13 +29,19 @@ int yardstick_paced_echo(const char *listen, double rate, size_t size, uint64_t 
 
 /* A PUB, and subscribers in another process: messages of size bytes delivered a second, to all
  * subscribers together. */
+uint64_t yardstick_fanout_round(uint32_t subscribers); /* messages; see yardstick_fanout.c */
 int yardstick_fanout(const char *listen, uint32_t subscribers, size_t size, uint64_t duration_ns,
                      double *ret_per_s, struct failure *failure);
 
+struct append_result {
+    double per_s;            /* records */
+    struct histogram commit; /* of whole transactions */
+};
+
 /* Records of size bytes appended in transactions of batch, each synced, to a new environment in
- * folder; records a second. */
+ * folder. */
 int yardstick_append(const char *folder, uint32_t batch, size_t size, uint64_t duration_ns,
-                     double *ret_per_s, struct failure *failure);
+                     struct append_result *ret_result, struct failure *failure);
 /* Reads count records of size bytes in order and copies each; records a second. */
 int yardstick_scan(const char *folder, uint64_t count, size_t size, double *ret_per_s,
                    struct failure *failure);

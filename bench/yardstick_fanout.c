@@ -175,7 +175,7 @@ static void *open_publisher(void *context, const char *listen, char endpoint[END
     return NULL;
 }
 
-static uint64_t round_size(uint32_t subscribers)
+uint64_t yardstick_fanout_round(uint32_t subscribers)
 {
     uint64_t round = ROUND_DELIVERIES / subscribers;
     return round < ROUND_MIN ? ROUND_MIN : round > ROUND_MAX ? ROUND_MAX : round;
@@ -190,7 +190,7 @@ int yardstick_fanout(const char *listen, uint32_t subscribers, size_t size, uint
     char line[16];
     char role[] = "role";
     char name[] = "subscribers";
-    uint64_t round = round_size(subscribers);
+    uint64_t round = yardstick_fanout_round(subscribers);
     uint64_t rounds = 0;
     uint64_t ns = 0;
     struct child child = CHILD_INIT;

@@ -102,7 +102,7 @@ static int append_batch(struct store *s, uint64_t batch)
 }
 
 int yardstick_append(const char *folder, uint32_t batch, size_t size, uint64_t duration_ns,
-                     double *ret_per_s, struct failure *failure)
+                     struct append_result *ret_result, struct failure *failure)
 {
     struct store s = {0};
     int err = store_open(&s, folder, size, 0, failure);
@@ -110,14 +110,17 @@ int yardstick_append(const char *folder, uint32_t batch, size_t size, uint64_t d
         int code = 0;
         uint64_t begin_ns = monotonic_ns();
         uint64_t now = begin_ns;
+        histogram_clear(&ret_result->commit);
         while (!code && now < begin_ns + duration_ns && !interrupted()) {
+            uint64_t batch_ns = now;
             code = append_batch(&s, batch);
             now = monotonic_ns();
+            histogram_add(&ret_result->commit, now - batch_ns);
         }
         if (code) {
             err = lmdb_failure(failure, code);
         } else {
-            *ret_per_s = (double)s.next * (double)NS_PER_S / (double)(now - begin_ns);
+            ret_result->per_s = (double)s.next * (double)NS_PER_S / (double)(now - begin_ns);
         }
     }
     store_close(&s);

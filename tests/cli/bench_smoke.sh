@@ -43,7 +43,10 @@ short=(--duration 300ms --warmup 50ms)
 
 run put put "${short[@]}" --clients 4 --depth 8 --watchers 2
 has put '.ratio_echo > 0' '.ratio_append > 0' '.server_cpu_us_per_op > 0' '.file_system | length > 0' \
-    '.deliveries > .ops' '.delivery_p50_us > 0' '.requests_per_message >= 1' '.records_per_commit >= 1'
+    '.deliveries > .ops' '.delivery_p50_us > 0' '.requests_per_message >= 1' '.records_per_commit >= 1' \
+    '.ratio_written_record > 1' '.device_bytes_per_op >= 0' 'has("ratio_commit_and_echo") | not'
+run put_one put "${short[@]}"
+has put_one '.ratio_commit_and_echo > 0' '.bare_commit_us > 0' '.bare_round_trip_us > 0'
 run put_process put "${short[@]}" --durability process --rate 500 --threads 2 --clients 2 --no-yardstick
 has put_process '.durability == "process"' 'has("ratio_echo") | not'
 run put_tcp put "${short[@]}" --transport tcp --size 70000 --watchers 1
@@ -61,7 +64,16 @@ has atomic_one '[.rows[].clients] == [1, 1, 8, 8, 64, 64]' '.rows[0].ratio_put =
 run watch watch "${short[@]}" --watchers 3 --rate 500
 has watch '.ratio_round_trip > 0' '.ratio_paced_round_trip > 0' '.ratio_fanout > 0' '.deliveries_per_s > 0' '.put_p50_us > 0'
 run distinct watch "${short[@]}" --watchers 20 --distinct --rate 500
-has distinct '.server_cpu_us_per_op_one > 0' '.server_cpu_us_per_op > 0' '.watchers == 20'
+has distinct '.server_cpu_us_per_op_one > 0' '.server_cpu_us_per_op > 0' '.watchers == 20' '.ratio_one > 0'
+run rounds watch "${short[@]}" --watchers 3 --rounds --clients 2 --depth 100 --durability process
+has rounds '.round == 20000' '.deliveries > 0' '.ratio_fanout > 0' 'has("rate") | not'
+run half half "${short[@]}" --rate 200
+has half '.light_p50_us > 0' '.peak_per_s > .light_per_s' '.ratio_light > 0' '.ratio_commit > 0'
+run beside beside "${short[@]}" --records 20K --runs 2 --watchers 2
+has beside '.burning_p99_us > 0' '.alone_p99_us > 0' '.ratio_p99 > 0' '.replay_cores > 0' '.burnt_cores > 0' \
+    '.records == 20000' '.ratio_p99_min <= .ratio_p99_max'
+run grown grown "${short[@]}" --records 12K --runs 1 --watchers 20
+has grown '.records == 12000' '.ratio_few > 0' '.ratio_few_killed > 0' '.anon_most_mib > 0' '.watch_gaps == 0'
 run wait wait "${short[@]}" --watchers 2
 has wait '.ratio_round_trip > 0' '.deliveries > 0'
 run replay replay --duration 500ms --records 20K --runs 2
@@ -115,6 +127,9 @@ expect 2 no-such-command
 expect 2 put --clients 0
 expect 2 put --no-such-option
 expect 2 atomic --way guess
+expect 2 watch --rounds --distinct --data "$work/data"
+expect 2 grown --records 5K --data "$work/data"
+expect 2 beside --watchers 0 --data "$work/data"
 expect 2 atomic --rate 5 --data "$work/data"
 expect 2
 expect 6 put --server "ipc://$work/nobody" --no-yardstick --data "$work/data"

@@ -36,7 +36,7 @@ static int take_response(void *context, uint32_t index, struct http2_call *call,
     (void)index;
     uint64_t revision = 0;
     if (call->messages != 1 || etcd_read_put_response(message, &revision) || revision == 0) {
-        return failure_set(failure, ERR_MALFORMED, "etcd: this is no answer to a put");
+        return failure_set(failure, ERR_MALFORMED, "this is no answer to a put");
     }
     return ERR_OK;
 }
@@ -46,7 +46,7 @@ static int take_end(void *context, uint32_t index, uint64_t token, uint32_t mess
 {
     struct peer_clients *c = context;
     if (messages != 1) {
-        return failure_set(failure, ERR_MALFORMED, "etcd: a put has no answer");
+        return failure_set(failure, ERR_MALFORMED, "a put has no answer");
     }
     c->done(c->context, index, token);
     return ERR_OK;
@@ -59,7 +59,7 @@ int peer_open(const struct peer_plan *plan, peer_done *done, void *context,
 {
     struct peer_clients *c = calloc(1, sizeof *c);
     if (!c) {
-        return failure_set(failure, ERR_NO_MEMORY, "etcd: out of memory");
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     c->done = done;
     c->context = context;
@@ -77,7 +77,7 @@ int peer_start(struct peer_clients *c, uint32_t client, const char *key, const v
 {
     struct http2_call *call = etcd_pool_call_new(c->pool, client);
     if (!call) {
-        return failure_set(failure, ERR_NO_MEMORY, "etcd: out of memory");
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     size_t begin = grpc_begin_message(&call->request);
     etcd_write_put_request(&call->request, (struct bytes){(const uint8_t *)key, strlen(key)},

@@ -42,7 +42,7 @@ struct http2_connection {
 static int session_failure(struct failure *failure, const char *what, ssize_t code)
 {
     int err = code == NGHTTP2_ERR_NOMEM ? ERR_NO_MEMORY : ERR_IO;
-    return failure_set(failure, err, "etcd: %s: %s", what, nghttp2_strerror((int)code));
+    return failure_set(failure, err, "%s: %s", what, nghttp2_strerror((int)code));
 }
 
 /* ---- calls ---------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ int http2_call_start(struct http2_connection *c, struct http2_call *call, const 
     nghttp2_data_provider body = {.source.ptr = call, .read_callback = read_request};
     if (call->request.failed) {
         give_back(c, call);
-        return failure_set(failure, ERR_TOO_LARGE, "etcd: the request is too large");
+        return failure_set(failure, ERR_TOO_LARGE, "the request is too large");
     }
     call->stays_open = stays_open;
     int32_t stream = nghttp2_submit_request(c->session, NULL, headers,
@@ -216,7 +216,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
         return 0;
     }
     if (!c->failure.code) {
-        failure_set(&c->failure, err, "etcd: a message of the server: %s", error_text(err));
+        failure_set(&c->failure, err, "a message of the server: %s", error_text(err));
     }
     return stop(c, err);
 }
@@ -235,7 +235,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
         const char *text =
             call->status_text[0] ? call->status_text : nghttp2_http2_strerror(error_code);
         return stop(c, failure_set(&c->failure, ERR_IO,
-                                   "etcd: a call failed: gRPC status %d, HTTP status %d: %s",
+                                   "a call failed: gRPC status %d, HTTP status %d: %s",
                                    call->grpc_status, call->http_status, text));
     }
     uint64_t token = call->token;
@@ -269,7 +269,7 @@ static int write_out(struct http2_connection *c, bool *ret_blocked, struct failu
             *ret_blocked = true;
             return ERR_OK;
         } else if (errno != EINTR) {
-            return failure_set(failure, ERR_DISCONNECTED, "etcd: cannot send: %s", strerror(errno));
+            return failure_set(failure, ERR_DISCONNECTED, "cannot send: %s", strerror(errno));
         }
     }
     wire_buffer_clear(&c->out);
@@ -296,7 +296,7 @@ int http2_flush(struct http2_connection *c, bool *ret_blocked, struct failure *f
             wire_write_raw(&c->out, data, (size_t)n);
         }
         if (c->out.failed) {
-            return failure_set(failure, ERR_NO_MEMORY, "etcd: cannot send: out of memory");
+            return failure_set(failure, ERR_NO_MEMORY, "cannot send: out of memory");
         }
         err = write_out(c, &blocked, failure);
     }
@@ -314,7 +314,7 @@ int http2_receive(struct http2_connection *c, struct failure *failure)
             return ERR_OK;
         }
         if (n <= 0) {
-            return failure_set(failure, ERR_DISCONNECTED, "etcd: the connection is lost: %s",
+            return failure_set(failure, ERR_DISCONNECTED, "the connection is lost: %s",
                                n < 0 ? strerror(errno) : "closed by the server");
         }
         ssize_t taken = nghttp2_session_mem_recv(c->session, c->in, (size_t)n);
@@ -374,7 +374,7 @@ static int greet(struct http2_connection *c, struct failure *failure)
         int err = http2_flush(c, &blocked, failure);
         uint64_t now = monotonic_ns();
         if (!err && now >= end_ns) {
-            err = failure_set(failure, ERR_TIMEOUT, "etcd: no HTTP/2 greeting from the server");
+            err = failure_set(failure, ERR_TIMEOUT, "no HTTP/2 greeting from the server");
         }
         if (err) {
             return err;
@@ -396,7 +396,7 @@ int http2_connect(const char *address, const struct http2_handler *handler, void
     struct http2_connection *c = calloc(1, sizeof *c);
     int err;
     if (!c) {
-        return failure_set(failure, ERR_NO_MEMORY, "etcd: out of memory");
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     c->fd = -1;
     c->index = index;
@@ -406,7 +406,7 @@ int http2_connect(const char *address, const struct http2_handler *handler, void
     c->authority = strdup(address);
     err = etcd_tcp_connect(address, &c->fd, failure);
     if (!err && !c->authority) {
-        err = failure_set(failure, ERR_NO_MEMORY, "etcd: out of memory");
+        err = failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     if (!err) {
         err = start_session(c, failure);

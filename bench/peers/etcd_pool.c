@@ -33,12 +33,12 @@ int etcd_pool_open(const char *address, uint32_t count, const struct http2_handl
     int err = ERR_OK;
     struct etcd_pool *p = calloc(1, sizeof *p);
     if (!p) {
-        return failure_set(failure, ERR_NO_MEMORY, "etcd: out of memory");
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     p->members = calloc(count, sizeof *p->members);
     p->queue = calloc(count, sizeof *p->queue);
     if (!p->members || !p->queue) {
-        err = failure_set(failure, ERR_NO_MEMORY, "etcd: out of memory");
+        err = failure_set(failure, ERR_NO_MEMORY, "out of memory");
         goto out;
     }
     p->count = count;

@@ -36,13 +36,13 @@ int etcd_tcp_connect(const char *address, int *ret_fd, struct failure *failure)
     struct addrinfo *found = NULL;
     const char *colon = strrchr(address, ':');
     if (!colon || (size_t)(colon - address) >= sizeof host) {
-        return failure_set(failure, ERR_INVALID, "etcd: '%s' is no HOST:PORT", address);
+        return failure_set(failure, ERR_INVALID, "'%s' is no HOST:PORT", address);
     }
     memcpy(host, address, (size_t)(colon - address));
     host[colon - address] = '\0';
     int code = getaddrinfo(host, colon + 1, &hints, &found);
     if (code) {
-        return failure_set(failure, ERR_DISCONNECTED, "etcd: %s: %s", address, gai_strerror(code));
+        return failure_set(failure, ERR_DISCONNECTED, "%s: %s", address, gai_strerror(code));
     }
     int number = 0;
     int fd = -1;
@@ -51,7 +51,7 @@ int etcd_tcp_connect(const char *address, int *ret_fd, struct failure *failure)
     }
     freeaddrinfo(found);
     if (fd < 0) {
-        return failure_set(failure, ERR_DISCONNECTED, "etcd: cannot connect to %s: %s", address,
+        return failure_set(failure, ERR_DISCONNECTED, "cannot connect to %s: %s", address,
                            strerror(number));
     }
     *ret_fd = fd;

@@ -34,12 +34,11 @@ static int take_response(void *context, uint32_t index, struct http2_call *call,
     struct etcd_watch_response response;
     struct etcd_event event;
     if (etcd_read_watch_response(message, &response)) {
-        return failure_set(failure, ERR_MALFORMED, "etcd: this is no answer to a watch");
+        return failure_set(failure, ERR_MALFORMED, "this is no answer to a watch");
     }
     if (response.canceled || response.compact_revision) {
         return failure_set(
-            failure, response.compact_revision ? ERR_COMPACTED : ERR_IO,
-            "etcd: the watch is ended: %.*s",
+            failure, response.compact_revision ? ERR_COMPACTED : ERR_IO, "the watch is ended: %.*s",
             (int)(response.cancel_reason.size < 200 ? response.cancel_reason.size : 200),
             (const char *)response.cancel_reason.data);
     }
@@ -51,7 +50,7 @@ static int take_response(void *context, uint32_t index, struct http2_call *call,
         }
     }
     if (response.events.failed) {
-        return failure_set(failure, ERR_MALFORMED, "etcd: a change that cannot be read");
+        return failure_set(failure, ERR_MALFORMED, "a change that cannot be read");
     }
     return ERR_OK;
 }
@@ -63,7 +62,7 @@ static int take_end(void *context, uint32_t index, uint64_t token, uint32_t mess
     (void)index;
     (void)token;
     (void)messages;
-    return failure_set(failure, ERR_DISCONNECTED, "etcd: the server has ended a watch");
+    return failure_set(failure, ERR_DISCONNECTED, "the server has ended a watch");
 }
 
 static const struct http2_handler watch_handler = {.message = take_response, .end = take_end};
@@ -76,7 +75,7 @@ static int start_watch(struct peer_watch *w, uint32_t index, uint64_t start_revi
     size_t size = sizeof end - 1;
     struct http2_call *call = etcd_pool_call_new(w->pool, index);
     if (!call) {
-        return failure_set(failure, ERR_NO_MEMORY, "etcd: out of memory");
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     end[size - 1]++;
     size_t begin = grpc_begin_message(&call->request);
@@ -98,8 +97,8 @@ static int open_watch(const char *address, uint32_t watchers, uint64_t start_rev
     while (!err && w->created < watchers) {
         uint64_t now = monotonic_ns();
         if (now >= end_ns) {
-            err = failure_set(failure, ERR_TIMEOUT, "etcd: %u of %u watches are confirmed",
-                              w->created, watchers);
+            err = failure_set(failure, ERR_TIMEOUT, "%u of %u watches are confirmed", w->created,
+                              watchers);
         } else {
             err = etcd_pool_poll(w->pool, end_ns - now, failure);
         }
@@ -112,7 +111,7 @@ int peer_watch_open(const struct peer_plan *plan, peer_delivery *delivery, void 
 {
     struct peer_watch *w = calloc(1, sizeof *w);
     if (!w) {
-        return failure_set(failure, ERR_NO_MEMORY, "etcd: out of memory");
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     w->delivery = delivery;
     w->context = context;
@@ -154,7 +153,7 @@ int peer_replay(const struct peer_plan *plan, uint64_t records, peer_delivery *d
             end_ns = now + ANSWER_NS;
         }
         if (now >= end_ns) {
-            err = failure_set(failure, ERR_TIMEOUT, "etcd: %llu of %llu records have come",
+            err = failure_set(failure, ERR_TIMEOUT, "%llu of %llu records have come",
                               (unsigned long long)seen, (unsigned long long)records);
         } else {
             err = etcd_pool_poll(w.pool, end_ns - now, failure);

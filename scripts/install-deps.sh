@@ -3,6 +3,7 @@
 #
 #   scripts/install-deps.sh                  all: build, tests, format and lint checks
 #   scripts/install-deps.sh --runtime-only   only what building and running the programs takes
+#   scripts/install-deps.sh --peers          that, and what bench/compare.sh measures beside Vigil
 #
 # Works from a bare Debian 12: it needs dpkg and apt-get, and root or sudo if something is missing.
 set -eu
@@ -13,14 +14,17 @@ build_packages='gcc libc6-dev cmake ninja-build pkg-config|pkgconf
     libjson-c-dev'
 check_packages='g++ git jq procps libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck spin
     shellcheck valgrind'
+peer_packages='jq gnuplot-nox redis-server nats-server etcd-server libhiredis-dev libnats-dev
+    libnghttp2-dev'
 
 usage() {
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
 }
 
 case "${1---all}" in
 --all) wanted="$build_packages $check_packages" ;;
 --runtime-only) wanted=$build_packages ;;
+--peers) wanted="$build_packages $peer_packages" ;;
 -h | --help)
     usage
     exit 0

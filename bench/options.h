@@ -38,7 +38,7 @@ struct options {
     uint64_t records;
     uint64_t duration_ns;
     uint64_t warmup_ns;
-    double rate; /* operations a second in all; 0: as fast as replies come */
+    double rate;   /* operations a second in all; 0: as fast as replies come */
     double margin; /* check: 0.2 is a fifth */
     bool distinct;
     bool rounds;

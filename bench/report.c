@@ -43,6 +43,18 @@ void report_free(struct report *r)
     }
 }
 
+bool report_find(const struct report *r, const char *pointer, double *ret_number)
+{
+    struct json_object *value = NULL;
+    if (json_pointer_get(r->fields, pointer, &value) ||
+        !(json_object_is_type(value, json_type_double) ||
+          json_object_is_type(value, json_type_int))) {
+        return false;
+    }
+    *ret_number = json_object_get_double(value);
+    return true;
+}
+
 struct report *report_row(struct report *r, const char *table)
 {
     struct report *row = report_new();
@@ -138,7 +150,8 @@ static void print_table(const char *name, struct json_object *rows)
 void report_print(const struct report *r, bool json)
 {
     if (json) {
-        puts(json_object_to_json_string_ext(r->fields, JSON_C_TO_STRING_PLAIN));
+        puts(json_object_to_json_string_ext(r->fields, JSON_C_TO_STRING_PLAIN |
+                                                           JSON_C_TO_STRING_NOSLASHESCAPE));
     } else {
         json_object_object_foreach(r->fields, name, value)
         {

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 
 #define TURN_NS (100 * NS_PER_MS) /* the longest sleep */
+#define AHEAD_NS (30 * NS_PER_US) /* a sleeper wakes up late by less than this, mostly */
 #define STUCK_NS (30 * NS_PER_S)
 #define OVERTIME_NS (10 * NS_PER_S) /* for what was due and not sent when the window ends */
 
@@ -194,9 +195,8 @@ static uint64_t sleep_ns(const struct peer_load *l, uint64_t now)
     }
     bool is_waiting_for_room = l->due_ns <= now;
     if (is_paced(l) && !all_sent(l) && !is_waiting_for_room) {
-        /* Where little is due, the wait for it is cut short: a sleeper wakes up late. */
-        uint64_t ahead_ns = l->interval_ns > 2 * POLL_AHEAD_NS ? POLL_AHEAD_NS : 0;
-        uint64_t due_ns = l->due_ns - ahead_ns;
+        /* Where little is due, the last bit is waited for awake; more would take a core from the server. */
+        uint64_t due_ns = l->due_ns - (l->interval_ns > 2 * AHEAD_NS ? AHEAD_NS : 0);
         wake_ns = due_ns < wake_ns ? due_ns : wake_ns;
     }
     return wake_ns > now ? wake_ns - now : 0;

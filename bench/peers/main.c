@@ -41,5 +41,8 @@ int main(int argc, char **argv)
         report_print(report, true);
     }
     report_free(report);
-    return err == ERR_OK ? EXIT_SUCCESS : err == ERR_DISCONNECTED ? EXIT_UNREACHABLE : EXIT_FAILURE;
+    return err == ERR_OK             ? EXIT_SUCCESS
+           : err == ERR_INVALID      ? EXIT_USAGE
+           : err == ERR_DISCONNECTED ? EXIT_UNREACHABLE
+                                     : EXIT_FAILURE;
 }

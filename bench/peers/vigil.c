@@ -105,16 +105,18 @@ int peer_start(struct peer_clients *c, uint32_t client, const char *key, const v
     return ERR_OK;
 }
 
-/* Takes all that has come. The call that finds nothing more has sent all that was queued meanwhile. */
+/* Takes all that has come. The call that finds nothing more has sent all that was queued meanwhile, and
+ * quietens the descriptor: it is made even where nothing is in flight. */
 static int take(struct peer_clients *c, uint32_t client, bool *ret_any, struct failure *failure)
 {
     struct client *one = &c->clients[client];
     bool was_queued = one->is_queued;
     one->is_queued = true;
-    while (one->in_flight > 0) {
+    for (;;) {
         vigil_completion completion;
         int err = vigil_receive(one->v, 0, &completion);
-        if (err == VIGIL_TIMEOUT || err == VIGIL_INTERRUPTED) {
+        bool idle = err == VIGIL_INVALID && one->in_flight == 0;
+        if (err == VIGIL_TIMEOUT || err == VIGIL_INTERRUPTED || idle) {
             break;
         }
         if (err || completion.error) {

@@ -1,7 +1,7 @@
 /*
  * etcd_watch.c - etcd beside Vigil: watchers of all keys, and the reading of what is
- * stored, which is a watch from the first revision on. Each watcher is an
- * application of its own: it has its own connection.
+ * stored, which is a watch from the first revision on. Several watchers share a
+ * connection, as those of one application do; each has a stream of its own on it.
  */
 #define _GNU_SOURCE
 #include "bench/monotonic.h"
@@ -15,7 +15,7 @@
 
 #define ANSWER_NS (10 * NS_PER_S) /* a server that says nothing for so long is stuck */
 
-enum { FIRST_REVISION = 1 };
+enum { FIRST_REVISION = 1, WATCHERS_PER_CONNECTION = 100 };
 
 struct peer_watch {
     struct etcd_pool *pool;
@@ -29,8 +29,9 @@ struct peer_watch {
 static int take_response(void *context, uint32_t index, struct http2_call *call,
                          struct bytes message, struct failure *failure)
 {
-    (void)call;
+    (void)index;
     struct peer_watch *w = context;
+    uint32_t watcher = (uint32_t)call->token;
     struct etcd_watch_response response;
     struct etcd_event event;
     if (etcd_read_watch_response(message, &response)) {
@@ -46,7 +47,7 @@ static int take_response(void *context, uint32_t index, struct http2_call *call,
     while (etcd_next_event(&response.events, &event)) {
         if (!event.deleted && w->delivered < w->delivered_max) {
             w->delivered++;
-            w->delivery(w->context, index, event.value.data, event.value.size);
+            w->delivery(w->context, watcher, event.value.data, event.value.size);
         }
     }
     if (response.events.failed) {
@@ -67,17 +68,18 @@ static int take_end(void *context, uint32_t index, uint64_t token, uint32_t mess
 
 static const struct http2_handler watch_handler = {.message = take_response, .end = take_end};
 
-/* The end of the range of all keys that begin with the prefix: its last byte, one higher. */
-static int start_watch(struct peer_watch *w, uint32_t index, uint64_t start_revision,
+static int start_watch(struct peer_watch *w, uint32_t watcher, uint64_t start_revision,
                        struct failure *failure)
 {
+    uint32_t index = watcher / WATCHERS_PER_CONNECTION;
     uint8_t end[] = PAYLOAD_PREFIX;
     size_t size = sizeof end - 1;
     struct http2_call *call = etcd_pool_call_new(w->pool, index);
     if (!call) {
         return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
-    end[size - 1]++;
+    call->token = watcher;
+    end[size - 1]++; /* the first key after all that begin with the prefix */
     size_t begin = grpc_begin_message(&call->request);
     etcd_write_watch_request(&call->request, (struct bytes){(const uint8_t *)PAYLOAD_PREFIX, size},
                              (struct bytes){end, size}, start_revision);
@@ -90,7 +92,8 @@ static int open_watch(const char *address, uint32_t watchers, uint64_t start_rev
                       struct peer_watch *w, struct failure *failure)
 {
     uint64_t end_ns = monotonic_ns() + ANSWER_NS;
-    int err = etcd_pool_open(address, watchers, &watch_handler, w, &w->pool, failure);
+    uint32_t connections = (watchers + WATCHERS_PER_CONNECTION - 1) / WATCHERS_PER_CONNECTION;
+    int err = etcd_pool_open(address, connections, &watch_handler, w, &w->pool, failure);
     for (uint32_t i = 0; i < watchers && !err; i++) {
         err = start_watch(w, i, start_revision, failure);
     }

@@ -38,7 +38,9 @@ int journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failu
         int dead = 0;
         mdb_reader_check(j->environment.lmdb, &dead); /* readers of processes that are gone */
     }
-    int err = space_begin(j, bytes, failure);
+    int err = redo_batch_begin(j, failure);
+    if (err == ERR_OK)
+        err = space_begin(j, bytes, failure);
     if (err != ERR_OK)
         return err;
     MDB_txn *txn = NULL;
@@ -91,6 +93,9 @@ int journal_batch_append(struct journal *j, struct bytes record, struct failure 
         rc = mdb_cursor_put(j->appender, &key, &value, MDB_APPEND);
     if (rc != 0)
         return j->batch_error = environment_failure(failure, rc, "append to", j->directory);
+    err = redo_add(j, &(struct redo_item){.kind = REDO_RECORD, .value = record}, failure);
+    if (err != ERR_OK)
+        return j->batch_error = err;
     j->next.head = seq;
     j->next.bytes += record.size;
     return ERR_OK;
@@ -119,6 +124,18 @@ static int commit_failed(struct journal *j, int rc, struct failure *failure)
     return failure_set(failure, reason.code, "%s", reason.text);
 }
 
+/* Its entry could not be written: nothing of the batch may come back with a later start. */
+static int log_failed(struct journal *j, int err, struct failure *failure)
+{
+    struct failure reason = {0};
+    journal_batch_abort(j);
+    if (redo_take_back(j, &reason) == ERR_OK)
+        return err;
+    struct failure first = failure ? *failure : (struct failure){0};
+    journal_shut(j);
+    return failure_set(failure, ERR_IO, "%.240s; then %.240s", first.text, reason.text);
+}
+
 int journal_batch_commit(struct journal *j, struct failure *failure)
 {
     if (!j->txn)
@@ -137,11 +154,15 @@ int journal_batch_commit(struct journal *j, struct failure *failure)
         journal_batch_abort(j);
         return err;
     }
+    int err = redo_write(j, failure);
+    if (err != ERR_OK)
+        return log_failed(j, err, failure);
     rc = mdb_txn_commit(j->txn);
     forget(j);
     space_end(j, rc == 0);
     if (rc != 0)
         return commit_failed(j, rc, failure);
+    redo_committed(j);
     j->meta = j->next;
     j->tally = j->next_tally;
     if (meta_due)

@@ -10,6 +10,8 @@
  *   open.c         open, recover, mark clean, close, reopen in place, sync
  *   rebuild.c      after a power loss in process mode: what can be kept
  *   apart.c        what damage may kill, in a process of its own (apart.h)
+ *   redo.c         the log that makes a batch durable with one sync (redo.h);
+ *                  redo_file.c, redo_recover.c
  *   space.c        room in the data file, allocated before it is needed
  *   batch.c        begin, append, set_applied, commit, abort
  *   rows.c         state rows and tombstones; the writer's view
@@ -34,6 +36,7 @@
 
 #include "journal/journal.h"
 #include "journal/proof.h"
+#include "journal/redo.h"
 #include "protocol/limits.h"
 
 enum {
@@ -46,6 +49,7 @@ enum {
     ROW_MODIFIED_AT = 16,
     KEPT_HEADER_SIZE = 8,
     KEPT_FORMAT = 1,
+    META_REDO = 3,            /* durability in a meta row: power, with a redo log beside it */
     META_RECORDS_MAX = 65536, /* records after which the meta row is written anew at the latest */
 };
 
@@ -299,6 +303,7 @@ struct journal {
     int batch_error;         /* the transaction is dead: commit gives this */
     struct proof rows_proof; /* of the state as it was before the batch */
     uint64_t batches;
+    struct redo redo;
 
     /* The writer's view. */
     MDB_txn *view;
@@ -319,6 +324,8 @@ struct journal {
 
 /* open.c: after a failed commit. ERR_OK, or the journal is closed for good. */
 int journal_reopen(struct journal *j, struct failure *failure);
+/* open.c: closed for good. */
+void journal_shut(struct journal *j);
 /* reader.c: gives up the reader's transaction; the gate is held for writing. */
 void reader_detach(struct journal_reader *r);
 struct journal_reader *reader_following(const struct journal_reader *r);

@@ -16,7 +16,8 @@
  *     knows its modified seq, so applying a record again changes nothing.
  *  3. oldest <= applied + 1: compaction never passes what the state holds; the
  *     record at head is never removed.
- *  4. In power mode, commit returns only when the batch is on stable storage.
+ *  4. In power mode, commit returns only when the batch is on stable storage, and
+ *     nobody sees it before.
  *  5. A row of a deleted key stays until oldest has passed its deletion.
  *
  * Threads: one writer thread (the functions on struct journal), and any number
@@ -43,7 +44,9 @@ struct journal_options {
     uint64_t map_size_bytes;            /* 0: 1 TiB of address space */
     uint64_t allocate_bytes;            /* step by which file space is allocated ahead; 0: 64 MiB */
     uint64_t reserve_bytes; /* kept free for compaction when the disk is full; 0: 16 MiB */
-    uint64_t epoch;         /* random, for a new directory, or where recovery must take a new one */
+    uint64_t redo_bytes; /* of the redo log (power mode), after which the data file is to catch up;
+                               what a start may have to read of it is a few times that. 0: 8 MiB */
+    uint64_t epoch;      /* random, for a new directory, or where recovery must take a new one */
 };
 
 enum journal_hold_limit {
@@ -161,8 +164,12 @@ int journal_batch_compact(struct journal *j, uint64_t target,
  * the caller exits). */
 int journal_batch_commit(struct journal *j, struct failure *failure);
 void journal_batch_abort(struct journal *j);
-/* process mode: what is committed goes to stable storage. Any thread. */
+/* Any thread, at any time. In process mode: what is committed goes to stable storage. In power mode,
+ * where that is the case anyway: the data file catches up with the redo log, which is as good a thing
+ * to do beside the writer's thread; if nobody does, the writer does it now and then. */
 int journal_sync(struct journal *j, struct failure *failure);
+/* power mode: it would have something to do. */
+bool journal_sync_due(const struct journal *j);
 
 /* ---- readers: one per thread ---- */
 

@@ -64,15 +64,26 @@ int kept_put(MDB_txn *txn, MDB_dbi database, struct bytes key, struct bytes row)
 }
 
 /* An empty row: removes what there is. */
-static int put_or_remove(struct journal *j, MDB_dbi database, struct bytes key, struct bytes row,
-                         const char *what, struct failure *failure)
+static int put_or_remove(struct journal *j, enum redo_kind kind, struct bytes key, struct bytes row,
+                         struct failure *failure)
 {
+    static const char *const whats[] = {
+        [REDO_SESSION] = "write a session to",
+        [REDO_CURSOR] = "write a cursor to",
+        [REDO_LIFE] = "write a life to",
+    };
+    const MDB_dbi databases[] = {
+        [REDO_SESSION] = j->environment.sessions,
+        [REDO_CURSOR] = j->environment.cursors,
+        [REDO_LIFE] = j->environment.lives,
+    };
     MDB_val stored_key = lmdb_value(key);
-    int rc = row.size > 0 ? kept_put(j->txn, database, key, row)
-                          : mdb_del(j->txn, database, &stored_key, NULL);
+    int rc = row.size > 0 ? kept_put(j->txn, databases[kind], key, row)
+                          : mdb_del(j->txn, databases[kind], &stored_key, NULL);
     if (rc != 0 && !(row.size == 0 && rc == MDB_NOTFOUND))
-        return j->batch_error = environment_failure(failure, rc, what, j->directory);
-    return ERR_OK;
+        return j->batch_error = environment_failure(failure, rc, whats[kind], j->directory);
+    const struct redo_item item = {.kind = kind, .key = key, .value = row};
+    return j->batch_error = redo_add(j, &item, failure);
 }
 
 static int check_batch(const struct journal *j, struct failure *failure)
@@ -96,7 +107,7 @@ int journal_batch_put_session(struct journal *j, uint64_t session, struct bytes 
     if (err != ERR_OK)
         return j->batch_error = err;
     seq_key_store(id, session);
-    return put_or_remove(j, j->environment.sessions, key, row, "write a session to", failure);
+    return put_or_remove(j, REDO_SESSION, key, row, failure);
 }
 
 int journal_batch_put_cursor(struct journal *j, struct bytes name, struct bytes row,
@@ -110,7 +121,7 @@ int journal_batch_put_cursor(struct journal *j, struct bytes name, struct bytes 
     err = space_charge_cursor(j, name.size + KEPT_HEADER_SIZE + (uint64_t)row.size, failure);
     if (err != ERR_OK)
         return j->batch_error = err;
-    return put_or_remove(j, j->environment.cursors, name, row, "write a cursor to", failure);
+    return put_or_remove(j, REDO_CURSOR, name, row, failure);
 }
 
 int journal_batch_put_life(struct journal *j, struct bytes name, struct bytes row,
@@ -124,5 +135,5 @@ int journal_batch_put_life(struct journal *j, struct bytes name, struct bytes ro
     err = space_charge_life(j, name.size + KEPT_HEADER_SIZE + (uint64_t)row.size, failure);
     if (err != ERR_OK)
         return j->batch_error = err;
-    return put_or_remove(j, j->environment.lives, name, row, "write a life to", failure);
+    return put_or_remove(j, REDO_LIFE, name, row, failure);
 }

@@ -49,7 +49,8 @@ static bool is_consistent(const struct meta *m)
 {
     return m->epoch != 0 && m->applied <= m->head && m->trimmed >= 1 && m->trimmed <= m->oldest &&
            m->oldest <= m->applied + 1 && (m->head == 0 ? m->oldest == 1 : m->oldest <= m->head) &&
-           (m->durability == JOURNAL_POWER || m->durability == JOURNAL_PROCESS);
+           (m->durability == JOURNAL_POWER || m->durability == JOURNAL_PROCESS ||
+            m->durability == META_REDO);
 }
 
 int meta_decode(struct bytes row, const char *directory, struct meta *ret_meta,

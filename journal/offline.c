@@ -107,6 +107,14 @@ static int verify_apart(struct offline *o, struct failure *failure)
     return ERR_OK;
 }
 
+/* After a power loss in power mode data.mdb is nothing without its redo log. */
+static int bring_up_to_date(const char *directory, struct failure *failure)
+{
+    bool needed = false;
+    int err = redo_is_needed(directory, &needed, failure);
+    return err || !needed ? err : redo_recover(directory, MAP_SIZE_DEFAULT, failure);
+}
+
 int journal_verify(const char *directory,
                    void (*problem)(void *context, uint64_t seq, const char *text),
                    void (*progress)(void *context, uint64_t done, uint64_t all), void *context,
@@ -123,6 +131,11 @@ int journal_verify(const char *directory,
         err = directory_lock(directory, true, &lock_fd, failure);
     if (err != ERR_OK)
         return err;
+    err = bring_up_to_date(directory, failure);
+    if (err != ERR_OK) {
+        directory_unlock(lock_fd);
+        return err;
+    }
     const int flags = MAP_SHARED | MAP_ANONYMOUS;
     /* cppcheck-suppress invalidFunctionArg */
     void *shared = mmap(NULL, sizeof *o.so_far, PROT_READ | PROT_WRITE, flags, -1, 0);

@@ -75,20 +75,22 @@ static int prepare(struct journal *j, bool is_new, uint64_t epoch, struct failur
     enum mark mark = MARK_NONE;
     if (is_new)
         return create(j, epoch, failure);
-    int err = mark_read(j->directory, &mark, failure);
+    int err = redo_recover(j->directory, j->map_size, failure);
+    if (err == ERR_OK)
+        err = mark_read(j->directory, &mark, failure);
     if (err == ERR_OK && mark == MARK_OTHER_BOOT)
         err = rebuild(j, epoch, failure);
     /* A start that was killed may have left names that are not on the disk yet. */
     return err ? err : directory_sync(j->directory, failure);
 }
 
-/* LMDB promises nothing after a power loss without syncs. Such a run has left its mark; but files
- * can be copied without it. */
+/* LMDB promises nothing after a power loss without syncs. Such a run has left its mark, or its redo
+ * log; but files can be copied without them. */
 static bool may_be_damaged(const struct meta *m)
 {
     char boot_id[BOOT_ID_SIZE];
     journal_boot_id(boot_id);
-    return !m->clean && m->durability == JOURNAL_PROCESS && !boot_id_equal(boot_id, m->boot_id);
+    return !m->clean && m->durability != JOURNAL_POWER && !boot_id_equal(boot_id, m->boot_id);
 }
 
 static int open_and_load(struct journal *j, struct meta *ret_meta, struct failure *failure)
@@ -168,7 +170,7 @@ static int store_mark(struct journal *j, bool clean, struct failure *failure)
 {
     struct meta m = j->meta;
     m.clean = clean;
-    m.durability = (uint8_t)j->durability;
+    m.durability = (uint8_t)(j->redo.active ? META_REDO : j->durability);
     journal_boot_id(m.boot_id);
     MDB_txn *txn = NULL;
     int rc = mdb_txn_begin(j->environment.lmdb, NULL, 0, &txn);
@@ -192,19 +194,34 @@ static int set_sync(struct journal *j, bool each_commit, struct failure *failure
     return rc ? environment_failure(failure, rc, "set the durability of", j->directory) : ERR_OK;
 }
 
+/* Commits are not synced by LMDB: somebody else sees to that. */
+static bool syncs_later(const struct journal *j)
+{
+    return j->durability == JOURNAL_PROCESS || j->redo.active;
+}
+
+/* On a disk too full for a log each commit is synced by LMDB. */
+static int begin_redo(struct journal *j, uint64_t redo_bytes, struct failure *failure)
+{
+    int err = redo_start(j, redo_bytes, failure);
+    return err == ERR_NO_SPACE ? ERR_OK : err;
+}
+
 /* The synced commit of store_mark covers what a killed run has left unsynced. */
-static int begin_running(struct journal *j, struct failure *failure)
+static int begin_running(struct journal *j, uint64_t redo_bytes, struct failure *failure)
 {
     enum mark mark = MARK_NONE;
     int err = mark_read(j->directory, &mark, failure);
     if (err == ERR_OK && j->durability == JOURNAL_PROCESS && mark != MARK_THIS_BOOT)
         err = mark_write(j->directory, failure);
+    if (err == ERR_OK && j->durability == JOURNAL_POWER)
+        err = begin_redo(j, redo_bytes, failure);
     if (err == ERR_OK)
         err = store_mark(j, false, failure);
-    if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
-        err = set_sync(j, false, failure);
-    else if (err == ERR_OK)
+    if (err == ERR_OK && j->durability == JOURNAL_POWER)
         err = mark_remove(j->directory, failure);
+    if (err == ERR_OK && syncs_later(j))
+        err = set_sync(j, false, failure);
     return err;
 }
 
@@ -220,6 +237,11 @@ static int init_locks(struct journal *j)
     if (rc != 0)
         return ERR_NO_MEMORY;
     if (pthread_mutex_init(&j->readers_lock, NULL) != 0) {
+        pthread_rwlock_destroy(&j->gate);
+        return ERR_NO_MEMORY;
+    }
+    if (redo_init(&j->redo) != 0) {
+        pthread_mutex_destroy(&j->readers_lock);
         pthread_rwlock_destroy(&j->gate);
         return ERR_NO_MEMORY;
     }
@@ -246,7 +268,9 @@ static struct journal *allocate(const struct journal_options *options)
 
 static void release(struct journal *j)
 {
+    redo_detach(j);
     environment_close(&j->environment);
+    redo_free(&j->redo);
     directory_unlock(j->lock_fd);
     pthread_rwlock_destroy(&j->gate);
     pthread_mutex_destroy(&j->readers_lock);
@@ -257,7 +281,7 @@ static void release(struct journal *j)
 /* What an open that failed has put into a directory that was empty. */
 static void remove_beginnings(const char *directory)
 {
-    static const char *const names[] = {DATA_NAME, "lock.mdb"};
+    static const char *const names[] = {DATA_NAME, "lock.mdb", "redo.0", "redo.1"};
     char path[4096];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (directory_path(directory, names[i], path, sizeof path))
@@ -276,10 +300,11 @@ static int start(struct journal *j, const struct journal_options *options, struc
     if (err == ERR_OK)
         err = load(j, options->epoch, failure);
     if (err == ERR_OK)
-        err = begin_running(j, failure);
+        err = begin_running(j, options->redo_bytes, failure);
     if (err == ERR_OK)
         space_open(j, options);
     if (err != ERR_OK && is_new) {
+        redo_detach(j);
         environment_close(&j->environment);
         remove_beginnings(j->directory);
     }
@@ -306,13 +331,22 @@ int journal_open(const struct journal_options *options, struct journal **ret_jou
     return ERR_OK;
 }
 
+static int sync_data(struct journal *j, struct failure *failure)
+{
+    int rc = j->environment.lmdb ? mdb_env_sync(j->environment.lmdb, 1) : EIO;
+    if (rc == 0)
+        return ERR_OK;
+    atomic_store(&j->sync_failed, true);
+    return environment_failure(failure, rc, "sync the journal in", j->directory);
+}
+
 /* The mark goes to the disk after all that it vouches for: LMDB syncs the file before it writes the
  * page that makes a commit valid. */
 static int mark_clean(struct journal *j, struct failure *failure)
 {
     int err = set_sync(j, true, failure);
     if (err == ERR_OK)
-        err = journal_sync(j, failure);
+        err = sync_data(j, failure);
     /* What the kernel could not write it may have dropped, and then later syncs say nothing of it. */
     if (err == ERR_OK && atomic_load(&j->sync_failed))
         err = failure_set(failure, ERR_IO, "an earlier sync of the journal in %s failed",
@@ -321,7 +355,7 @@ static int mark_clean(struct journal *j, struct failure *failure)
         err = store_mark(j, true, failure);
     if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
         err = mark_remove(j->directory, failure);
-    return err;
+    return err ? err : redo_end(j, failure);
 }
 
 int journal_stop(struct journal *j, struct failure *failure)
@@ -361,26 +395,44 @@ void journal_status(const struct journal *j, struct journal_status *ret_status)
     };
 }
 
-int journal_sync(struct journal *j, struct failure *failure)
-{
-    int rc = EIO;
-    pthread_rwlock_rdlock(&j->gate);
-    if (j->environment.lmdb)
-        rc = mdb_env_sync(j->environment.lmdb, 1);
-    pthread_rwlock_unlock(&j->gate);
-    if (rc == 0)
-        return ERR_OK;
-    atomic_store(&j->sync_failed, true);
-    return environment_failure(failure, rc, "sync the journal in", j->directory);
-}
-
-/* With the gate held for writing. */
-static int reopen_environment(struct journal *j, struct failure *failure)
+/* Every transaction ends, with the gate held for writing. */
+static void detach_all(struct journal *j)
 {
     view_abort(j);
     j->view_open = false;
     for (struct journal_reader *r = j->readers; r; r = reader_following(r))
         reader_detach(r);
+    redo_detach(j);
+}
+
+bool journal_sync_due(const struct journal *j)
+{
+    return atomic_load(&j->redo.pending);
+}
+
+int journal_sync(struct journal *j, struct failure *failure)
+{
+    pthread_rwlock_rdlock(&j->gate);
+    int err =
+        j->environment.lmdb && j->redo.active ? redo_advance(j, failure) : sync_data(j, failure);
+    pthread_rwlock_unlock(&j->gate);
+    return err;
+}
+
+void journal_shut(struct journal *j)
+{
+    pthread_rwlock_wrlock(&j->gate);
+    pthread_mutex_lock(&j->readers_lock);
+    detach_all(j);
+    environment_close(&j->environment);
+    pthread_mutex_unlock(&j->readers_lock);
+    pthread_rwlock_unlock(&j->gate);
+}
+
+/* With the gate held for writing. */
+static int reopen_environment(struct journal *j, struct failure *failure)
+{
+    detach_all(j);
     environment_close(&j->environment);
 
     struct meta m = {0};
@@ -394,9 +446,12 @@ static int reopen_environment(struct journal *j, struct failure *failure)
         err =
             failure_set(failure, ERR_IO, "the head of the journal in %s is %llu, not %llu",
                         j->directory, (unsigned long long)m.head, (unsigned long long)j->meta.head);
-    if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
+    if (err == ERR_OK && j->redo.active)
+        err = redo_restart(j, failure);
+    if (err == ERR_OK && syncs_later(j))
         err = set_sync(j, false, failure);
     if (err != ERR_OK) {
+        redo_detach(j);
         environment_close(&j->environment);
         return err;
     }

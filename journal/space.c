@@ -223,6 +223,8 @@ static int age(struct journal *j)
     }
     rc = mdb_txn_commit(txn);
     if (rc == 0)
+        rc = redo_renew(j, NULL) == ERR_OK ? 0 : EIO;
+    if (rc == 0)
         j->meta_head = j->meta.head;
     else
         (void)journal_reopen(j, NULL); /* if that fails the next begin says so */
@@ -235,6 +237,8 @@ static bool find_free(struct journal *j, uint64_t needed, uint64_t room)
     struct space *s = &j->space;
     if (s->free_pages + room >= needed)
         return true;
+    if (!j->txn && redo_renew(j, NULL) != ERR_OK)
+        return false;
     for (int i = 0; i <= AGING_COMMITS && recount(j); i++) {
         if (s->free_pages + room >= needed)
             return true;

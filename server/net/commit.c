@@ -246,6 +246,8 @@ static void note_committed(struct turn *t, uint64_t started_us, size_t records)
     }
     t->applied = status.applied;
     t->failing = false;
+    if (journal_sync_due(t->journal))
+        sync_thread_wake(t->sync);
     t->figures.commits++;
     uint64_t took_us = clock_boot_us() - started_us;
     histogram_add(&t->figures.commit_us, took_us);

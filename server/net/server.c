@@ -315,8 +315,11 @@ static int start(struct server *s, struct failure *failure)
     if (err == ERR_OK)
         err = replay_thread_start(s->journal, s->sockets[ENDPOINT_REPLAY], s->incarnation,
                                   &s->replay_figures, &s->replay, failure);
-    if (err == ERR_OK && s->config->durability == JOURNAL_PROCESS)
-        err = sync_thread_start(s->journal, s->config->sync_interval_ms, &s->sync, failure);
+    bool at_intervals = s->config->durability == JOURNAL_PROCESS;
+    if (err == ERR_OK)
+        err = sync_thread_start(s->journal, at_intervals ? s->config->sync_interval_ms : 0,
+                                &s->sync, failure);
+    s->turn.sync = s->sync;
     return err;
 }
 

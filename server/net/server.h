@@ -3,7 +3,7 @@
  *
  *   main thread    the core thread: requests, streams, journal writer (core_thread.c, turn.c)
  *   replay thread  replays, listings, histories (replay_thread.c)
- *   sync thread    in durability `process` (sync_thread.c)
+ *   sync thread    syncs that nobody waits for (sync_thread.c)
  *   ZeroMQ's own I/O thread
  */
 #ifndef VIGIL_SERVER_NET_SERVER_H

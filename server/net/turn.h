@@ -25,6 +25,7 @@
 #include "server/net/histogram.h"
 #include "server/net/patience.h"
 #include "server/net/reply_budget.h"
+#include "server/net/sync_thread.h"
 #include "server/net/zmq_socket.h"
 
 struct turn_figures {
@@ -52,6 +53,7 @@ struct turn {
     bool swallowing; /* surplus frames of a message are still to be taken */
     bool view_open;
     struct reply_budget *budget;
+    struct sync_thread *sync; /* of the journal */
     struct wire_buffer malformed_reply;
     struct patience patience; /* whether a batch waits for company */
     uint64_t incarnation;

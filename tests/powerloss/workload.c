@@ -30,6 +30,7 @@ enum {
     REOPEN_EVERY = 60,
     RECORDS_KEPT = 250,
     REMOVALS_MAX = 40,
+    REDO_BYTES = 24 << 10, /* a few batches */
 };
 
 static struct workload {
@@ -145,7 +146,8 @@ static int run(unsigned batches)
         err = append_batch(batch);
         if (err == ERR_OK && batch % COMPACT_EVERY == 0)
             err = compact();
-        if (err == ERR_OK && batch % SYNC_EVERY == 0 && w.options.durability == JOURNAL_PROCESS)
+        bool beside = w.options.durability == JOURNAL_PROCESS || sample_below(&w.random, 3) == 0;
+        if (err == ERR_OK && batch % SYNC_EVERY == 0 && beside)
             err = journal_sync(w.j, &w.failure);
         if (err == ERR_OK && batch % REOPEN_EVERY == 0) {
             close_journal();
@@ -174,6 +176,7 @@ int main(int argc, char **argv)
                                          .map_size_bytes = UINT64_C(1) << 28,
                                          .allocate_bytes = UINT64_C(256) << 10,
                                          .reserve_bytes = UINT64_C(256) << 10,
+                                         .redo_bytes = REDO_BYTES,
                                          .epoch = strtoull(argv[3], NULL, 10)};
     w.random.state = strtoull(argv[4], NULL, 10) | 1;
     w.broken = is_word(broken, "nosync")       ? MDB_NOSYNC

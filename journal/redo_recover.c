@@ -1,0 +1,295 @@
+/*
+ * redo_recover.c - see redo.h: what a start does with the log of a run that did
+ * not stop cleanly.
+ *
+ * 1. All that the log says takes effect in one transaction of LMDB, which cannot
+ *    write over the pages of the base that it starts from: a start that is cut
+ *    short is begun anew.
+ * 2. Only after that transaction has been synced a base of its own ends the log.
+ */
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "journal/environment.h"
+#include "journal/redo.h"
+#include "protocol/record.h"
+
+enum { PATH_SIZE = 4096 };
+static const uint64_t segment_size_max = UINT64_C(4) << 30;
+
+struct recovery {
+    const char *directory;
+    struct redo_files files;
+    struct redo_base base;
+    unsigned base_segment;
+    uint64_t generation; /* of the entries in hand */
+    uint64_t number;     /* of the next */
+    struct environment e;
+    struct meta meta;
+    MDB_txn *txn;
+    struct failure *failure;
+};
+
+static int damaged(struct recovery *r, const char *what)
+{
+    return failure_set(r->failure, ERR_CORRUPT,
+                       "the redo log in %.200s is damaged (%s): restore a backup, or move the "
+                       "folder away to begin a new journal",
+                       r->directory, what);
+}
+
+static int system_failure(struct recovery *r, int rc, const char *what)
+{
+    return environment_failure(r->failure, rc, what, r->directory);
+}
+
+/* The whole segment; *ret_data is to be freed. */
+static int read_segment(struct recovery *r, unsigned segment, struct bytes *ret_data)
+{
+    uint64_t size = r->files.capacity[segment];
+    uint64_t done = 0;
+    if (size < REDO_ENTRIES_AT || size > segment_size_max)
+        return damaged(r, "the size of a segment");
+    uint8_t *data = malloc(size);
+    if (!data)
+        return failure_set(r->failure, ERR_NO_MEMORY, "out of memory");
+    while (done < size) {
+        ssize_t n = pread(r->files.fd[segment], data + done, size - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            int rc = n < 0 ? errno : EIO;
+            free(data);
+            return system_failure(r, rc, "read the redo log of");
+        }
+        done += (uint64_t)n;
+    }
+    *ret_data = (struct bytes){data, size};
+    return ERR_OK;
+}
+
+/* ---- doing again ---- */
+
+static int put_record(struct recovery *r, struct bytes record)
+{
+    struct record_header header;
+    uint8_t seq_key[SEQ_KEY_SIZE];
+    if (record_check(record, &header) != ERR_OK || header.seq != r->meta.head + 1)
+        return damaged(r, "a record");
+    seq_key_store(seq_key, header.seq);
+    MDB_val key = {sizeof seq_key, seq_key};
+    MDB_val value = lmdb_value(record);
+    int rc = mdb_put(r->txn, r->e.journal, &key, &value, MDB_APPEND);
+    if (rc != 0)
+        return system_failure(r, rc, "append to");
+    r->meta.head = header.seq;
+    r->meta.bytes += record.size;
+    return ERR_OK;
+}
+
+static int put_kept(struct recovery *r, const struct redo_item *item)
+{
+    const MDB_dbi databases[] = {r->e.sessions, r->e.cursors, r->e.lives};
+    MDB_dbi database = databases[item->kind - REDO_SESSION];
+    MDB_val key = lmdb_value(item->key);
+    if (!r->e.has_sessions || !r->e.has_cursors || !r->e.has_lives)
+        return damaged(r, "its base has no place for what it says");
+    int rc = item->value.size > 0 ? kept_put(r->txn, database, item->key, item->value)
+                                  : mdb_del(r->txn, database, &key, NULL);
+    return rc == 0 || rc == MDB_NOTFOUND ? ERR_OK : system_failure(r, rc, "write to");
+}
+
+static int do_again(struct recovery *r, struct wire_reader *items)
+{
+    struct redo_item item;
+    int err = ERR_OK;
+    while (err == ERR_OK && redo_item_next(items, &item))
+        err = item.kind == REDO_RECORD ? put_record(r, item.value) : put_kept(r, &item);
+    return err == ERR_OK && items->failed ? damaged(r, "an entry") : err;
+}
+
+static int do_segment(struct recovery *r, unsigned segment)
+{
+    struct bytes all;
+    struct wire_reader items;
+    int err = read_segment(r, segment, &all);
+    if (err != ERR_OK)
+        return err;
+    struct bytes rest = {all.data + REDO_ENTRIES_AT, all.size - REDO_ENTRIES_AT};
+    while (err == ERR_OK && redo_entry_check(rest, r->base.log, r->generation, r->number, &items)) {
+        size_t size = redo_entry_size(wire_left(&items));
+        err = do_again(r, &items);
+        r->number++;
+        size = size < rest.size ? size : rest.size;
+        rest = (struct bytes){rest.data + size, rest.size - size};
+    }
+    if (err == ERR_OK && redo_entry_follows(rest, r->base.log, r->generation, r->number - 1))
+        err = damaged(r, "an entry before others");
+    free((void *)(uintptr_t)all.data);
+    return err;
+}
+
+static int do_log(struct recovery *r)
+{
+    int rc = mdb_txn_begin(r->e.lmdb, NULL, 0, &r->txn);
+    if (rc != 0)
+        return system_failure(r, rc, "recover");
+    r->generation = r->base.generation;
+    r->number = r->base.number;
+    int err = do_segment(r, r->base_segment);
+    r->generation++;
+    if (err == ERR_OK && r->files.fd[1 - r->base_segment] >= 0)
+        err = do_segment(r, 1 - r->base_segment);
+    if (err != ERR_OK)
+        return err;
+    r->meta.durability = JOURNAL_POWER; /* this is synced, and stands without a log */
+    r->meta.clean = false;
+    rc = environment_meta_put(&r->e, r->txn, &r->meta);
+    if (rc == 0) {
+        rc = mdb_txn_commit(r->txn);
+        r->txn = NULL;
+    }
+    return rc ? system_failure(r, rc, "recover") : ERR_OK;
+}
+
+/* ---- the base ---- */
+
+/* Nothing was ever written behind the place of the base. */
+static bool is_unused(int fd)
+{
+    uint64_t begin = 1;
+    return fd < 0 || (pread(fd, &begin, sizeof begin, REDO_ENTRIES_AT) == sizeof begin && !begin);
+}
+
+/* Which one counts. *ret_none: the log has not been begun. */
+static int find_base(struct recovery *r, bool *ret_none)
+{
+    bool missing = false; /* it was never there, or is gone */
+    *ret_none = true;
+    for (unsigned i = 0; i < REDO_SEGMENTS; i++) {
+        struct redo_base base;
+        int err = r->files.fd[i] < 0 ? ERR_NOT_FOUND : redo_base_read(r->files.fd[i], &base);
+        if (err == ERR_NOT_FOUND) {
+            missing = missing || r->files.fd[i] >= 0;
+            continue;
+        }
+        if (err == ERR_IO)
+            return system_failure(r, EIO, "read the redo log of");
+        if (err != ERR_OK)
+            return damaged(r, "a base");
+        if (!*ret_none && base.log != r->base.log)
+            return damaged(r, "its segments are of different logs");
+        if (*ret_none || base.generation > r->base.generation) {
+            r->base = base;
+            r->base_segment = i;
+        }
+        *ret_none = false;
+    }
+    /* Only the second segment of a new log has none. */
+    bool lost = *ret_none ? !is_unused(r->files.fd[0]) || !is_unused(r->files.fd[1])
+                          : missing && r->base.generation > 1;
+    return lost ? damaged(r, "a base is gone") : ERR_OK;
+}
+
+static int open_data(struct recovery *r, int *ret_fd)
+{
+    char path[PATH_SIZE];
+    if (!directory_path(r->directory, DATA_NAME, path, sizeof path))
+        return system_failure(r, ENAMETOOLONG, "recover");
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return environment_failure(r->failure, errno, "open", path);
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
+/* A base of what there is now, with no entries: nothing has to be done again. */
+static int end_log(struct recovery *r, int fd)
+{
+    struct redo_base base = r->base;
+    unsigned segment = 1 - r->base_segment;
+    base.generation += 2;
+    base.number = r->number;
+    int rc = redo_metas_read(fd, r->e.page_size, &base);
+    if (rc == 0 && r->files.fd[segment] >= 0)
+        rc = redo_base_write(r->files.fd[segment], &base);
+    else
+        segment = r->base_segment;
+    if (rc != 0)
+        return system_failure(r, rc, "end the redo log of");
+    return redo_files_remove(r->directory, segment, r->failure);
+}
+
+static int recover(struct recovery *r, uint64_t map_size)
+{
+    int fd = -1;
+    MDB_txn *pin = NULL;
+    int err = open_data(r, &fd);
+    if (err != ERR_OK)
+        return err;
+    int rc = redo_metas_restore(fd, &r->base);
+    if (rc != 0) {
+        err = system_failure(r, rc, "recover");
+        goto out;
+    }
+    err = environment_open(&r->e, r->directory, 0, map_size, r->failure);
+    if (err == ERR_OK)
+        err = environment_load(&r->e, r->directory, &r->meta, r->failure);
+    if (err == ERR_NOT_FOUND)
+        err = damaged(r, "its base is empty");
+    if (err != ERR_OK)
+        goto out;
+    rc = mdb_txn_begin(r->e.lmdb, NULL, MDB_RDONLY, &pin);
+    if (rc != 0)
+        err = system_failure(r, rc, "recover");
+    if (err == ERR_OK)
+        err = environment_check_start(&r->e, pin, &r->meta, r->directory, r->failure);
+    if (err == ERR_OK)
+        err = environment_position(&r->e, pin, &r->meta, r->failure);
+    if (err == ERR_OK)
+        err = do_log(r);
+    if (err == ERR_OK)
+        err = end_log(r, fd);
+out:
+    mdb_txn_abort(r->txn);
+    mdb_txn_abort(pin);
+    environment_close(&r->e);
+    close(fd);
+    return err;
+}
+
+int redo_recover(const char *directory, uint64_t map_size, struct failure *failure)
+{
+    struct recovery r = {.directory = directory, .failure = failure};
+    bool any = false;
+    bool none = true;
+    int err = redo_files_open(directory, true, &r.files, &any, failure);
+    if (err != ERR_OK || !any)
+        return err;
+    err = find_base(&r, &none);
+    if (err == ERR_OK)
+        err = none ? redo_files_remove(directory, 0, failure) : recover(&r, map_size);
+    redo_files_close(&r.files);
+    return err;
+}
+
+int redo_is_needed(const char *directory, bool *ret_needed, struct failure *failure)
+{
+    struct recovery r = {.directory = directory, .failure = failure};
+    char boot_id[BOOT_ID_SIZE];
+    bool any = false;
+    bool none = true;
+    int err = redo_files_open(directory, false, &r.files, &any, failure);
+    if (err != ERR_OK)
+        return err;
+    if (any)
+        err = find_base(&r, &none);
+    redo_files_close(&r.files);
+    journal_boot_id(boot_id);
+    *ret_needed = err == ERR_OK && !none && !boot_id_equal(boot_id, r.base.boot_id);
+    return err;
+}

@@ -217,9 +217,11 @@ def document($header; $rows):
     "Measured on \($header.date) at \($header.commit): \($header.kernel), \($header.cores) cores, \($header.cpu), \($header.file_system).",
     "\($header.rounds) rounds of \($header.duration) a measurement; "
         + ([$header.versions | to_entries[] | "\(.key) \(.value)"] | join(", ")) + ".",
-    "† acknowledges before it syncs: JetStream within minutes, Redis `everysec` within about a second, Vigil `process` within its",
-    "`--sync-interval` (1 s). All of these hand the change to the kernel first, so a server that is killed loses nothing. The others",
-    "acknowledge what is on the disk.",
+    "",
+    "† acknowledges before it syncs: Redis `everysec` syncs about once a second, Vigil `process` at its `--sync-interval` (1 s),",
+    "JetStream after minutes (the `sync_interval` that could change that came after version 2.9). The others acknowledge what is on",
+    "the disk. *Range*: least to most of the rounds. *Vigil\u0027s ratio*: its figure over the other\u0027s of the same round, so above 1 it is",
+    "ahead in throughput and below 1 in latency.",
     section("Aims that concern these"; $rows; aims($rows)),
     section("Durable put"; named("^durable-[0-9]+x[0-9]+$"); throughput(named("^durable-[0-9]+x[0-9]+$"); "clients × depth")),
     section("Put that survives the server's end"; named("^process-[0-9]+x[0-9]+$"); throughput(named("^process-[0-9]+x[0-9]+$"); "clients × depth")),
@@ -233,18 +235,24 @@ def document($header; $rows):
 
 # ---- plots -------------------------------------------------------------------------------
 
-# Blocks of one line each, divided by two empty lines, each under its name: gnuplot's index.
-def block($name; lines): [lines] | if length == 0 then empty else "\"\($name)\"", .[], "", "" end;
+# Blocks divided by two empty lines, each under its name: gnuplot's index. None is left out, so that
+# each has its colour.
+def block($name; lines):
+    "\"\($name | gsub("`"; ""))\"", ([lines] | if length == 0 then "? ? ? ?" else .[] end), "", "";
+
 def depth_block($rows; $mode; $clients; $participant):
     block("\($participant | name), \($clients) client\(if $clients == 1 then "" else "s" end)";
         (1, 16, 64) as $depth
         | of_row($rows; "\($mode)-\($clients)x\($depth)"; $participant; .ops_per_s)
         | select(length > 0) | "\($depth) \(median) \(min) \(max)");
+
 def delivery_block($rows; $mode; $participant):
     block($participant | name;
-        $rows[] | select(.row | startswith("delivery-\($mode)-")) | of(.; $participant)
-        | select(length > 0)
-        | "\(values(.ops_per_s) | median) \(values(.delivery_p50_us) | median) \(values(.delivery_p99_us) | median)");
+        [$rows[] | select(.row | startswith("delivery-\($mode)-")) | of(.; $participant)
+         | select(length > 0)
+         | [values(.ops_per_s), values(.delivery_p50_us), values(.delivery_p99_us)] | map(median)]
+        | sort[] | map(tostring) | join(" "));
+
 def watchers_block($rows; $participant):
     block("\($participant)/1" | name;
         (1, 10, 100) as $count
@@ -253,9 +261,10 @@ def watchers_block($rows; $participant):
 
 def plot_data($rows):
     if $plot == "throughput-depth" then
-        (1, 50) as $clients
-        | depth_block($rows; "durable"; $clients; "vigil-power/put/1", "redis-always/set-publish/1", "etcd/put/1"),
-          depth_block($rows; "process"; $clients; "vigil-process/put/1", "redis-everysec/set-publish/1", "nats/put/1")
+        depth_block($rows; "durable"; 1, 50;
+            "vigil-power/put/1", "redis-always/set-publish/1", "etcd/put/1"),
+        depth_block($rows; "process"; 1, 50;
+            "vigil-process/put/1", "redis-everysec/set-publish/1", "nats/put/1")
     elif $plot == "delivery-load" then
         delivery_block($rows; "durable"; "vigil-power/put/1", "redis-always/set-publish/1", "etcd/put/1"),
         delivery_block($rows; "process"; "vigil-process/put/1", "redis-everysec/set-publish/1", "nats/put/1")

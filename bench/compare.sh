@@ -159,7 +159,12 @@ render() { # RAW-FILE
     mkdir -p "$docs/plots"
     for plot in throughput-depth delivery-load throughput-watchers; do
         bench/compare-table --plot $plot "$1" >"$work/$plot.dat"
-        gnuplot -e "data='$work/$plot.dat'; out='$work/$plot.svg'" bench/plots/$plot.gp
+        # It warns of every line that was not measured.
+        gnuplot -e "data='$work/$plot.dat'; out='$work/$plot.svg'" bench/plots/$plot.gp \
+            2>"$work/gnuplot.log" || {
+            cat "$work/gnuplot.log" >&2
+            die "cannot plot $plot"
+        }
         cp "$work/$plot.svg" "$docs/plots/$plot.svg"
     done
 }

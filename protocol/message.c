@@ -68,13 +68,22 @@ MESSAGE_BODY_LIST(DEFINE)
 
 /* ---- envelopes ---- */
 
+/* Magic, version, count, flags: the same in both directions. */
+static void store_message_start(uint8_t *p, uint16_t count, uint32_t flags)
+{
+    p[0] = PROTOCOL_MAGIC;
+    p[1] = PROTOCOL_VERSION;
+    wire_store_u16(p + 2, count);
+    wire_store_u32(p + 4, flags);
+}
+
 void request_message_begin(struct wire_buffer *b, const struct request_message_header *h)
 {
-    wire_write_u8(b, PROTOCOL_MAGIC);
-    wire_write_u8(b, PROTOCOL_VERSION);
-    wire_write_u16(b, h->count);
-    wire_write_u32(b, h->flags);
-    wire_write_u64(b, h->session);
+    uint8_t *p = wire_extend(b, REQUEST_MESSAGE_HEADER_SIZE);
+    if (p) {
+        store_message_start(p, h->count, h->flags);
+        wire_store_u64(p + 8, h->session);
+    }
     if ((h->flags & MESSAGE_ACKNOWLEDGES) != 0)
         wire_write_u64(b, h->acknowledged);
 }
@@ -82,36 +91,42 @@ void request_message_begin(struct wire_buffer *b, const struct request_message_h
 size_t request_begin(struct wire_buffer *b, const struct request_header *h)
 {
     size_t begin = b->size;
-    wire_write_u32(b, 0);
-    wire_write_u8(b, h->op);
-    wire_write_u8(b, h->flags);
-    wire_write_u16(b, 0);
-    wire_write_u64(b, h->id);
-    wire_write_u64(b, h->number);
+    uint8_t *p = wire_extend(b, REQUEST_HEADER_SIZE);
+    if (p) {
+        wire_store_u32(p, 0);
+        p[4] = h->op;
+        p[5] = h->flags;
+        wire_store_u16(p + 6, 0);
+        wire_store_u64(p + 8, h->id);
+        wire_store_u64(p + 16, h->number);
+    }
     return begin;
 }
 
 void reply_message_begin(struct wire_buffer *b, const struct reply_message_header *h)
 {
-    wire_write_u8(b, PROTOCOL_MAGIC);
-    wire_write_u8(b, PROTOCOL_VERSION);
-    wire_write_u16(b, h->count);
-    wire_write_u32(b, 0);
-    wire_write_u64(b, h->epoch);
-    wire_write_u64(b, h->incarnation);
-    wire_write_u64(b, h->head);
-    wire_write_u64(b, h->oldest);
+    uint8_t *p = wire_extend(b, REPLY_MESSAGE_HEADER_SIZE);
+    if (p) {
+        store_message_start(p, h->count, 0);
+        wire_store_u64(p + 8, h->epoch);
+        wire_store_u64(p + 16, h->incarnation);
+        wire_store_u64(p + 24, h->head);
+        wire_store_u64(p + 32, h->oldest);
+    }
 }
 
 size_t reply_begin(struct wire_buffer *b, const struct reply_header *h)
 {
     size_t begin = b->size;
-    wire_write_u32(b, 0);
-    wire_write_u8(b, h->op);
-    wire_write_u8(b, 0);
-    wire_write_u16(b, h->status);
-    wire_write_u64(b, h->id);
-    wire_write_u64(b, h->seq);
+    uint8_t *p = wire_extend(b, REPLY_HEADER_SIZE);
+    if (p) {
+        wire_store_u32(p, 0);
+        p[4] = h->op;
+        p[5] = 0;
+        wire_store_u16(p + 6, h->status);
+        wire_store_u64(p + 8, h->id);
+        wire_store_u64(p + 16, h->seq);
+    }
     return begin;
 }
 

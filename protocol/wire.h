@@ -6,7 +6,10 @@
  * decoder checks once, at its end.
  *
  * 1. A reader never touches a byte outside [at, end).
- * 2. A buffer never grows beyond size_max.
+ * 2. A buffer never grows beyond size_max, which capacity never exceeds.
+ *
+ * What a few instructions do is inline: out of line, the calls and what has to be kept across them took
+ * half of a decoder's and of an encoder's instructions.
  */
 #ifndef VIGIL_PROTOCOL_WIRE_H
 #define VIGIL_PROTOCOL_WIRE_H
@@ -84,15 +87,46 @@ static inline size_t wire_left(const struct wire_reader *r)
 {
     return (size_t)(r->end - r->at);
 }
-uint8_t wire_read_u8(struct wire_reader *r);
-uint16_t wire_read_u16(struct wire_reader *r);
-uint32_t wire_read_u32(struct wire_reader *r);
-uint64_t wire_read_u64(struct wire_reader *r);
 /* The next size bytes, in place. */
-struct bytes wire_read_raw(struct wire_reader *r, size_t size);
+static inline struct bytes wire_read_raw(struct wire_reader *r, size_t size)
+{
+    if (r->failed || wire_left(r) < size) {
+        r->failed = true;
+        return (struct bytes){NULL, 0};
+    }
+    const uint8_t *p = r->at;
+    r->at += size;
+    return (struct bytes){p, size};
+}
+static inline uint8_t wire_read_u8(struct wire_reader *r)
+{
+    const uint8_t *p = wire_read_raw(r, 1).data;
+    return p ? *p : 0;
+}
+static inline uint16_t wire_read_u16(struct wire_reader *r)
+{
+    const uint8_t *p = wire_read_raw(r, 2).data;
+    return p ? wire_load_u16(p) : 0;
+}
+static inline uint32_t wire_read_u32(struct wire_reader *r)
+{
+    const uint8_t *p = wire_read_raw(r, 4).data;
+    return p ? wire_load_u32(p) : 0;
+}
+static inline uint64_t wire_read_u64(struct wire_reader *r)
+{
+    const uint8_t *p = wire_read_raw(r, 8).data;
+    return p ? wire_load_u64(p) : 0;
+}
 /* u16 size + bytes; u32 size + bytes. In place. */
-struct bytes wire_read_bytes16(struct wire_reader *r);
-struct bytes wire_read_bytes32(struct wire_reader *r);
+static inline struct bytes wire_read_bytes16(struct wire_reader *r)
+{
+    return wire_read_raw(r, wire_read_u16(r));
+}
+static inline struct bytes wire_read_bytes32(struct wire_reader *r)
+{
+    return wire_read_raw(r, wire_read_u32(r));
+}
 /* True when nothing failed and nothing is left over. */
 static inline bool wire_read_complete(const struct wire_reader *r)
 {
@@ -107,13 +141,47 @@ static inline void wire_buffer_clear(struct wire_buffer *b)
     b->size = 0;
     b->failed = false;
 }
+/* As wire_extend, where there is no room yet. */
+uint8_t *wire_extend_beyond(struct wire_buffer *b, size_t n);
 /* Room for n more bytes at the end, which count as written; NULL if failed. */
-uint8_t *wire_extend(struct wire_buffer *b, size_t n);
-void wire_write_u8(struct wire_buffer *b, uint8_t v);
-void wire_write_u16(struct wire_buffer *b, uint16_t v);
-void wire_write_u32(struct wire_buffer *b, uint32_t v);
-void wire_write_u64(struct wire_buffer *b, uint64_t v);
-void wire_write_raw(struct wire_buffer *b, const void *data, size_t size);
+static inline uint8_t *wire_extend(struct wire_buffer *b, size_t n)
+{
+    if (b->failed || n > b->capacity - b->size)
+        return wire_extend_beyond(b, n);
+    uint8_t *p = b->data + b->size;
+    b->size += n;
+    return p;
+}
+static inline void wire_write_u8(struct wire_buffer *b, uint8_t v)
+{
+    uint8_t *p = wire_extend(b, 1);
+    if (p)
+        *p = v;
+}
+static inline void wire_write_u16(struct wire_buffer *b, uint16_t v)
+{
+    uint8_t *p = wire_extend(b, 2);
+    if (p)
+        wire_store_u16(p, v);
+}
+static inline void wire_write_u32(struct wire_buffer *b, uint32_t v)
+{
+    uint8_t *p = wire_extend(b, 4);
+    if (p)
+        wire_store_u32(p, v);
+}
+static inline void wire_write_u64(struct wire_buffer *b, uint64_t v)
+{
+    uint8_t *p = wire_extend(b, 8);
+    if (p)
+        wire_store_u64(p, v);
+}
+static inline void wire_write_raw(struct wire_buffer *b, const void *data, size_t size)
+{
+    uint8_t *p = size > 0 ? wire_extend(b, size) : NULL;
+    if (p)
+        memcpy(p, data, size);
+}
 void wire_write_bytes16(struct wire_buffer *b, struct bytes v); /* fails above 65535 */
 void wire_write_bytes32(struct wire_buffer *b, struct bytes v);
 

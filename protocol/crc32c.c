@@ -120,7 +120,15 @@ __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t start,
     }
     for (; size >= 8; p += 8, size -= 8)
         crc = _mm_crc32_u64(crc, load_word(p));
-    for (; size > 0; p++, size--)
+    if (size & 4) {
+        crc = _mm_crc32_u32((uint32_t)crc, wire_load_u32(p));
+        p += 4;
+    }
+    if (size & 2) {
+        crc = _mm_crc32_u16((uint32_t)crc, wire_load_u16(p));
+        p += 2;
+    }
+    if (size & 1)
         crc = _mm_crc32_u8((uint32_t)crc, *p);
     return (uint32_t)crc;
 }

@@ -51,6 +51,10 @@ static bool utf8_scan(struct bytes text, bool *ret_cut)
             p += 8;
             left -= 8;
         }
+        while (left > 0 && *p < 0x80) {
+            p++;
+            left--;
+        }
         if (left == 0)
             break;
         int size = character_size(p, left);

@@ -27,6 +27,21 @@ static inline void sip_round(struct sip_state *s)
     s->v2 = rotate(s->v2, 32);
 }
 
+/* The last left bytes, 0 to 7, of the size bytes that end there. */
+static inline uint64_t load_rest(const uint8_t *p, size_t left, size_t size)
+{
+    if (left == 0)
+        return 0;
+    if (size >= 8) /* the bytes before them are shifted out */
+        return wire_load_u64(p + left - 8) >> (64 - 8 * left);
+    if (left >= 4)
+        return wire_load_u32(p) | (uint64_t)wire_load_u32(p + left - 4) << (8 * left - 32);
+    uint64_t rest = p[0];
+    if (left >= 2)
+        rest |= (uint64_t)wire_load_u16(p + left - 2) << (8 * left - 16);
+    return rest;
+}
+
 uint64_t key_hash(const struct hash_seed *seed, struct bytes text)
 {
     struct sip_state s = {
@@ -40,9 +55,7 @@ uint64_t key_hash(const struct hash_seed *seed, struct bytes text)
         sip_round(&s);
         s.v0 ^= word;
     }
-    uint64_t last = (uint64_t)text.size << 56;
-    for (size_t i = 0; i < left; i++)
-        last |= (uint64_t)p[i] << (8 * i);
+    uint64_t last = (uint64_t)text.size << 56 | load_rest(p, left, text.size);
     s.v3 ^= last;
     sip_round(&s);
     s.v0 ^= last;

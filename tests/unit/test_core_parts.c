@@ -50,13 +50,19 @@ static void test_table(void **state)
 static void test_key_hash_is_siphash(void **state)
 {
     (void)state;
-    /* SipHash-1-3 with the reference's key 00..0f, of nothing, of 00, of 00..07, of 00..0e. */
+    /* SipHash-1-3 with the reference's key 00..0f, of the texts 00 01 02 ... of each size. */
     struct hash_seed seed = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
-    static const uint8_t bytes[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};
-    assert_true(key_hash(&seed, (struct bytes){bytes, 0}) == UINT64_C(0xabac0158050fc4dc));
-    assert_true(key_hash(&seed, (struct bytes){bytes, 1}) == UINT64_C(0xc9f49bf37d57ca93));
-    assert_true(key_hash(&seed, (struct bytes){bytes, 8}) == UINT64_C(0x369095118d299a8e));
-    assert_true(key_hash(&seed, (struct bytes){bytes, 15}) == UINT64_C(0xd320d86d2a519956));
+    static const uint8_t bytes[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    static const uint64_t hashes[] = {
+        UINT64_C(0xabac0158050fc4dc), UINT64_C(0xc9f49bf37d57ca93), UINT64_C(0x82cb9b024dc7d44d),
+        UINT64_C(0x8bf80ab8e7ddf7fb), UINT64_C(0xcf75576088d38328), UINT64_C(0xdef9d52f49533b67),
+        UINT64_C(0xc50d2b50c59f22a7), UINT64_C(0xd3927d989bb11140), UINT64_C(0x369095118d299a8e),
+        UINT64_C(0x25a48eb36c063de4), UINT64_C(0x79de85ee92ff097f), UINT64_C(0x70c118c1f94dc352),
+        UINT64_C(0x78a384b157b4d9a2), UINT64_C(0x306f760c1229ffa7), UINT64_C(0x605aa111c0f95d34),
+        UINT64_C(0xd320d86d2a519956), UINT64_C(0xcc4fdd1a7d908b66), UINT64_C(0x9cf2689063dbd80c),
+    };
+    for (size_t size = 0; size < sizeof hashes / sizeof hashes[0]; size++)
+        assert_true(key_hash(&seed, (struct bytes){bytes, size}) == hashes[size]);
 }
 
 static void test_prefix_hash_steps(void **state)

@@ -33,7 +33,8 @@ const struct peer_operation peer_operations[REDIS_KINDS] = {
                        .timed = true,
                        .lossy = true},
     [REDIS_SET_PUBLISH] = {.name = "set-publish",
-                           .summary = "SET and PUBLISH in one MULTI; PSUBSCRIBE",
+                           .summary =
+                               "SET and PUBLISH, sent together but not in a MULTI; PSUBSCRIBE",
                            .watchable = true,
                            .timed = true,
                            .lossy = true},

@@ -183,6 +183,8 @@ int peer_replay(const struct peer_plan *plan, uint64_t records, peer_delivery *d
     if (status != NATS_OK) {
         err = nats_fail(failure, status, "cannot replay");
     }
+    /* First the connection: its thread hands messages to a subscription without keeping it. */
+    natsConnection_Close(connection);
     natsSubscription_Destroy(consumer);
     jsCtx_Destroy(js);
     natsConnection_Destroy(connection);

@@ -28,6 +28,7 @@ struct recovery {
     unsigned base_segment;
     uint64_t generation; /* of the entries in hand */
     uint64_t number;     /* of the next */
+    uint64_t head;       /* there has to be, at least */
     struct environment e;
     struct meta meta;
     MDB_txn *txn;
@@ -114,7 +115,7 @@ static int do_again(struct recovery *r, struct wire_reader *items)
 
 static int do_segment(struct recovery *r, unsigned segment)
 {
-    struct bytes all;
+    struct bytes all = {0};
     struct wire_reader items;
     int err = read_segment(r, segment, &all);
     if (err != ERR_OK)
@@ -144,6 +145,8 @@ static int do_log(struct recovery *r)
     r->generation++;
     if (err == ERR_OK && r->files.fd[1 - r->base_segment] >= 0)
         err = do_segment(r, 1 - r->base_segment);
+    if (err == ERR_OK && r->meta.head < r->head)
+        err = damaged(r, "its end is gone");
     if (err != ERR_OK)
         return err;
     r->meta.durability = JOURNAL_POWER; /* this is synced, and stands without a log */
@@ -165,34 +168,83 @@ static bool is_unused(int fd)
     return fd < 0 || (pread(fd, &begin, sizeof begin, REDO_ENTRIES_AT) == sizeof begin && !begin);
 }
 
+/* The base of segment i; the one that counts so far is r->base, if there is one. */
+static int take_base(struct recovery *r, unsigned i, bool *ret_none, bool *ret_blank)
+{
+    struct redo_base base;
+    int err = r->files.fd[i] < 0 ? ERR_NOT_FOUND : redo_base_read(r->files.fd[i], &base);
+    if (err == ERR_NOT_FOUND) {
+        *ret_blank = *ret_blank || r->files.fd[i] >= 0;
+        return ERR_OK;
+    }
+    if (err == ERR_IO)
+        return system_failure(r, EIO, "read the redo log of");
+    if (err != ERR_OK)
+        return damaged(r, "a base");
+    if (!*ret_none && (base.log != r->base.log || base.generation == r->base.generation))
+        return damaged(r, "its segments do not belong together");
+    if (*ret_none || base.generation > r->base.generation) {
+        r->base = base;
+        r->base_segment = i;
+    }
+    *ret_none = false;
+    return ERR_OK;
+}
+
+/* What there has to be beside the base that counts. */
+static int check_segments(struct recovery *r, bool blank)
+{
+    /* Only the second segment of a new log has none. */
+    if (blank && r->base.generation > 1)
+        return damaged(r, "a base is gone");
+    for (unsigned i = 0; i < REDO_SEGMENTS; i++) {
+        if (r->files.fd[i] < 0 && !r->base.last)
+            return damaged(r, "a segment is gone");
+        if (r->files.fd[i] >= 0 && r->files.capacity[i] < r->base.sizes[i])
+            return damaged(r, "a segment is cut off");
+    }
+    return ERR_OK;
+}
+
 /* Which one counts. *ret_none: the log has not been begun. */
 static int find_base(struct recovery *r, bool *ret_none)
 {
-    bool missing = false; /* it was never there, or is gone */
+    bool blank = false; /* a segment without one */
+    int err = ERR_OK;
     *ret_none = true;
-    for (unsigned i = 0; i < REDO_SEGMENTS; i++) {
-        struct redo_base base;
-        int err = r->files.fd[i] < 0 ? ERR_NOT_FOUND : redo_base_read(r->files.fd[i], &base);
-        if (err == ERR_NOT_FOUND) {
-            missing = missing || r->files.fd[i] >= 0;
-            continue;
-        }
-        if (err == ERR_IO)
-            return system_failure(r, EIO, "read the redo log of");
-        if (err != ERR_OK)
-            return damaged(r, "a base");
-        if (!*ret_none && base.log != r->base.log)
-            return damaged(r, "its segments are of different logs");
-        if (*ret_none || base.generation > r->base.generation) {
-            r->base = base;
-            r->base_segment = i;
-        }
-        *ret_none = false;
-    }
-    /* Only the second segment of a new log has none. */
-    bool lost = *ret_none ? !is_unused(r->files.fd[0]) || !is_unused(r->files.fd[1])
-                          : missing && r->base.generation > 1;
+    for (unsigned i = 0; i < REDO_SEGMENTS && err == ERR_OK; i++)
+        err = take_base(r, i, ret_none, &blank);
+    if (err != ERR_OK)
+        return err;
+    if (!*ret_none)
+        return check_segments(r, blank);
+    /* They are named in this order. */
+    bool lost = r->files.fd[0] < 0 || !is_unused(r->files.fd[0]) || !is_unused(r->files.fd[1]);
     return lost ? damaged(r, "a base is gone") : ERR_OK;
+}
+
+/* Within one run of the machine data.mdb has all that was ever committed: the log may have more, by
+ * an entry, but not less. After a power loss there is no telling an end that is gone from one that
+ * was never there. 0: not known. */
+static uint64_t head_of_data(struct recovery *r, uint64_t map_size)
+{
+    struct environment e = {0};
+    struct failure unused;
+    struct meta m;
+    MDB_txn *txn = NULL;
+    char boot_id[BOOT_ID_SIZE];
+    uint64_t head = 0;
+    journal_boot_id(boot_id);
+    if (!boot_id_equal(boot_id, r->base.boot_id) ||
+        environment_open(&e, r->directory, 0, map_size, &unused) != ERR_OK)
+        return 0;
+    if (environment_load(&e, r->directory, &m, &unused) == ERR_OK &&
+        mdb_txn_begin(e.lmdb, NULL, MDB_RDONLY, &txn) == 0 &&
+        environment_last_seq(&e, txn, &head) != 0)
+        head = 0;
+    mdb_txn_abort(txn);
+    environment_close(&e);
+    return head;
 }
 
 static int open_data(struct recovery *r, int *ret_fd)
@@ -214,6 +266,7 @@ static int end_log(struct recovery *r, int fd)
     unsigned segment = 1 - r->base_segment;
     base.generation += 2;
     base.number = r->number;
+    base.last = true;
     int rc = redo_metas_read(fd, r->e.page_size, &base);
     if (rc == 0 && r->files.fd[segment] >= 0)
         rc = redo_base_write(r->files.fd[segment], &base);
@@ -231,6 +284,7 @@ static int recover(struct recovery *r, uint64_t map_size)
     int err = open_data(r, &fd);
     if (err != ERR_OK)
         return err;
+    r->head = head_of_data(r, map_size);
     int rc = redo_metas_restore(fd, &r->base);
     if (rc != 0) {
         err = system_failure(r, rc, "recover");

@@ -17,7 +17,8 @@
 #   --doc FILE     where the table goes (docs/performance.md); its markers have to be there already, and
 #                  /dev/null has none to be. The table is also printed.
 #
-# The machine should have nothing else to do. Exit code 0: measured, whether the aims are met or not.
+# The machine should have nothing else to do. Exit code 0: measured, whether the aims are met or not; 1: a
+# run of vigil-bench failed, and is missing from the table.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -30,6 +31,7 @@ only=()
 rounds=5
 quick=
 render=
+failed=0
 data=()
 
 give_up() { # CODE TEXT
@@ -73,14 +75,18 @@ long() {
     if [[ -n $quick ]]; then echo "$2"; else echo "$1"; fi
 }
 
-# measure NAME ARGUMENT...: adds one run of vigil-bench to the raw file
+# measure NAME ARGUMENT...: adds one run of vigil-bench to the raw file. One that fails is told of, and
+# the others go on.
 measure() {
-    local name=$1
+    local name=$1 object
     shift
     echo "$name: vigil-bench $*" >&2
-    "$bin/vigil-bench" "$@" "${data[@]}" --json |
-        jq -c --arg aim "$name" --arg arguments "$*" --arg date "$(date -u +%F)" \
-            '{aim: $aim, date: $date, arguments: $arguments} + .' >>"$raw"
+    if ! object=$("$bin/vigil-bench" "$@" "${data[@]}" --json); then
+        failed=$((failed + 1))
+        return 0
+    fi
+    jq -c --arg aim "$name" --arg arguments "$*" --arg date "$(date -u +%F)" \
+        '{aim: $aim, date: $date, arguments: $arguments} + .' <<<"$object" >>"$raw"
 }
 
 measure_filters() {
@@ -157,4 +163,7 @@ if [[ $doc != /dev/null ]]; then
         /<!-- aims:begin -->/ {inside = 1; print ENVIRON["TABLE"]}' "$doc" >"$changed"
     cat "$changed" >"$doc"
     rm -f "$changed"
+fi
+if ((failed > 0)); then
+    give_up 1 "$failed of the runs failed"
 fi

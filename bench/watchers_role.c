@@ -16,7 +16,11 @@
 #include <unistd.h>
 #include <vigil.h>
 
-enum { WATCHES_PER_CONNECTION = 100, COMMAND_MAX = 128 };
+enum {
+    WATCHES_PER_CONNECTION = 100,
+    COMMAND_MAX = 128,
+    CONNECT_MS = 60000 /* on a machine that has much else to do */
+};
 
 struct watcher {
     vigil_watch *w;
@@ -64,6 +68,7 @@ static int open_watches(struct watching *s, const char *endpoint, bool distinct)
             vigil_options options = VIGIL_OPTIONS_INIT;
             options.endpoint = endpoint;
             options.client_name = "vigil-bench watchers";
+            options.connect_timeout_ms = CONNECT_MS;
             err = vigil_open(&options, connection);
             if (err) {
                 return fail(NULL, "cannot connect", err);

@@ -53,4 +53,12 @@ if [[ -x $VIGIL_BENCH && -x $VIGILD ]]; then
         fail "the raw file has $(jq -r .aim "$work/raw" | xargs)"
     grep -q '^| bytes written' "$work/out" || fail "no row of what was measured"
     [[ -z $(ls -A "$work/data") ]] || fail "left $(ls -A "$work/data")"
+
+    # A run that fails does not take the others with it.
+    status=0
+    VIGILD=$work/no-such-vigild "$aims" --quick --only fanout --bin "$(dirname "$VIGIL_BENCH")" \
+        --data "$work/data" --raw "$work/raw" --doc /dev/null >"$work/out" 2>"$work/err" || status=$?
+    [[ $status == 1 ]] || fail "a run that failed: exit $status"
+    [[ $(grep -c '^| durable put' "$work/out") == 1 && $(grep -c '^| 100 watchers' "$work/out") == 0 ]] ||
+        fail "after a run that failed: $(cat "$work/out")"
 fi

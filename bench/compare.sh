@@ -231,12 +231,15 @@ ready_vigil() { # FOLDER
     read -r word address _ <"$1/ready" && [[ $word == ready ]]
 }
 
-# No snapshots beside the append-only file, and no rewriting of that while it is measured.
+# No snapshots beside the append-only file, and no rewriting of that while it is measured. A subscriber
+# that is behind is not cut off after 8 MB, as it would be by default: with large values it would be
+# gone at once, and what is measured then has no watcher.
 launch_redis() { # FOLDER APPENDFSYNC
     local port
     port=$(free_port)
     redis-server --bind 127.0.0.1 --port "$port" --dir "$1" --save '' --appendonly yes \
-        --appendfsync "$2" --auto-aof-rewrite-percentage 0 --daemonize no >"$1/log" 2>&1 &
+        --appendfsync "$2" --auto-aof-rewrite-percentage 0 --daemonize no \
+        --client-output-buffer-limit 'pubsub 1gb 0 0' >"$1/log" 2>&1 &
     pid=$!
     address=127.0.0.1:$port
 }

@@ -84,6 +84,8 @@ int redis_connect(const char *address, redisContext **ret_context, struct failur
         redisFree(context);
         return err;
     }
+    /* Or it gives its memory back and takes it anew with each value that is large. */
+    context->reader->maxbuf = 0;
     *ret_context = context;
     return ERR_OK;
 }

@@ -232,7 +232,7 @@ ready_vigil() { # FOLDER
 }
 
 # No snapshots beside the append-only file, and no rewriting of that while it is measured. A subscriber
-# that is behind is not cut off after 8 MB, as it would be by default: with large values it would be
+# that is behind is not cut off at 32 MB, as it would be by default: with large values it would be
 # gone at once, and what is measured then has no watcher.
 launch_redis() { # FOLDER APPENDFSYNC
     local port

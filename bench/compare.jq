@@ -80,6 +80,8 @@ def values(field): [.[] | field | select(. != null)];
 def remarks($row; $participant):
     ($row.all | map(select(.participant == $participant))) as $all
     | ($all | map(select(has_worked))) as $good
+    | ([$good[] | select((.deliveries_per_s // 0) > 0 and .watchers > 0)
+        | 100 * .deliveries_per_s / (.ops_per_s * .watchers)] | median) as $kept_up
     | [
         (if ($good | length) < ($all | length)
          then "failed \(($all | length) - ($good | length)) of \($all | length)" else empty end),
@@ -87,6 +89,8 @@ def remarks($row; $participant):
         (if any($good[]; (.lost // 0) > 0)
          then "\([$good[] | 100 * .lost / ((.lost + .deliveries) | if . == 0 then 1 else . end)]
                  | median | n) % not delivered" else empty end),
+        (if $kept_up != null and $kept_up < 90
+         then "watchers keep up with \($kept_up | n) %" else empty end),
         (if any($good[]; (.unsent // 0) > 0) then "could not keep the rate" else empty end)
     ] | if length == 0 then "" else " (" + join("; ") + ")" end;
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "journal/apart.h"
 #include "journal/environment.h"
@@ -112,7 +113,14 @@ static int bring_up_to_date(const char *directory, struct failure *failure)
 {
     bool needed = false;
     int err = redo_is_needed(directory, &needed, failure);
-    return err || !needed ? err : redo_recover(directory, MAP_SIZE_DEFAULT, failure);
+    if (err != ERR_OK || !needed)
+        return err;
+    if (access(directory, W_OK) != 0)
+        return failure_set(failure, ERR_ACCESS,
+                           "%s has to be written to first, because its last run ended with a power "
+                           "loss: start vigild, or verify a copy of the whole folder",
+                           directory);
+    return redo_recover(directory, MAP_SIZE_DEFAULT, failure);
 }
 
 int journal_verify(const char *directory,

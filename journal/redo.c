@@ -65,6 +65,7 @@ static int capture(struct journal *j, struct redo_base *ret_base, MDB_txn **ret_
     struct redo_base base = {.log = r->log, .generation = r->generation, .number = r->number};
     MDB_txn *pin = NULL;
     journal_boot_id(base.boot_id);
+    memcpy(base.sizes, r->files.synced, sizeof base.sizes);
     int rc = mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &pin);
     if (rc == 0)
         rc = redo_metas_read(data_fd(j), j->environment.page_size, &base);
@@ -85,11 +86,12 @@ static int establish(struct journal *j, unsigned segment, const struct redo_base
 }
 
 /* The first base of a log, or of what is left of one after the environment was opened again. */
-static int begin_log(struct journal *j, unsigned segment, struct failure *failure)
+static int begin_log(struct journal *j, unsigned segment, bool last, struct failure *failure)
 {
     struct redo *r = &j->redo;
     struct redo_base base;
     int rc = capture(j, &base, &r->pin);
+    base.last = last;
     if (rc == 0)
         rc = establish(j, segment, &base);
     if (rc != 0) {
@@ -123,7 +125,7 @@ int redo_start(struct journal *j, uint64_t switch_bytes, struct failure *failure
     int err = redo_files_create(j->directory, STEP_SMALL, &r->files, failure);
     if (err != ERR_OK)
         return err;
-    err = begin_log(j, 0, failure);
+    err = begin_log(j, 0, false, failure);
     if (err != ERR_OK) {
         struct failure unused;
         redo_files_close(&r->files);
@@ -143,11 +145,16 @@ void redo_detach(struct journal *j)
 }
 
 /* Two generations on: none of the entries that there are belong to it. */
-int redo_restart(struct journal *j, struct failure *failure)
+static int begin_anew(struct journal *j, bool last, struct failure *failure)
 {
     struct redo *r = &j->redo;
     r->generation += 2;
-    return begin_log(j, 1 - r->base_segment, failure);
+    return begin_log(j, 1 - r->base_segment, last, failure);
+}
+
+int redo_restart(struct journal *j, struct failure *failure)
+{
+    return begin_anew(j, false, failure);
 }
 
 int redo_end(struct journal *j, struct failure *failure)
@@ -156,7 +163,7 @@ int redo_end(struct journal *j, struct failure *failure)
     if (!r->active)
         return ERR_OK;
     redo_detach(j);
-    int err = redo_restart(j, failure);
+    int err = begin_anew(j, true, failure);
     redo_detach(j);
     if (err == ERR_OK)
         err = redo_files_remove(j->directory, r->base_segment, failure);
@@ -268,7 +275,10 @@ int redo_write(struct journal *j, struct failure *failure)
     int rc = redo_pwrite(fd, r->entry.data, r->entry.size, r->at);
     if (rc == 0 && fdatasync(fd) != 0)
         rc = errno;
-    return rc ? redo_failure(j, rc, "write the redo log of", failure) : ERR_OK;
+    if (rc != 0)
+        return redo_failure(j, rc, "write the redo log of", failure);
+    r->files.synced[r->segment] = r->files.capacity[r->segment];
+    return ERR_OK;
 }
 
 void redo_committed(struct journal *j)

@@ -21,7 +21,8 @@
  *  4. A base is one sector, and written only after a sync of data.mdb.
  *  5. Only the last entry can be torn. Anything else that is not whole is damage.
  *  6. While there is a log, the pages of its base stay; it is ended by a base that
- *     needs no entries, and then removed.
+ *     says that it is the last, and then removed. Without that both segments are
+ *     there, as long as their base says at least.
  *
  * What is not logged (rows of the state, what compaction removed) is done again:
  * it follows from the records.
@@ -58,10 +59,12 @@ struct redo_item {
 };
 
 struct redo_base {
-    uint64_t log;        /* names the log: drawn for each run */
-    uint64_t generation; /* 1, 2, 3, ... of its segments */
-    uint64_t number;     /* of the first entry in it */
+    uint64_t log;                  /* names the log: drawn for each run */
+    uint64_t generation;           /* 1, 2, 3, ... of its segments */
+    uint64_t number;               /* of the first entry in it */
+    uint64_t sizes[REDO_SEGMENTS]; /* of the files, at least */
     uint32_t page_size;
+    bool last; /* no entries follow, and the other segment may be gone */
     char boot_id[BOOT_ID_SIZE];
     uint8_t metas[2][REDO_META_SIZE];
 };
@@ -70,9 +73,10 @@ struct redo_base {
 
 struct redo_files {
     int fd[REDO_SEGMENTS]; /* -1: there is none */
-    uint64_t
-        capacity[REDO_SEGMENTS]; /* bytes that have been written once, so that a sync of what is
-                                         written over them moves nothing but data */
+    /* Bytes that have been written once, so that a sync of what is written over them moves nothing
+     * but data; and how many of these a sync has covered. */
+    uint64_t capacity[REDO_SEGMENTS];
+    uint64_t synced[REDO_SEGMENTS];
 };
 
 /* Both are made, synced, and named. ERR_NO_SPACE and what else the system says. */

@@ -3,7 +3,8 @@
  * (docs/journal-format.md, "The redo log").
  *
  *   base   0 8 bytes magic  8 u32 format  12 u32 page size  16 u64 log  24 u64 generation
- *          32 u64 number  40 40 bytes boot id  80 two meta pages' first 152 bytes  384 u32 crc
+ *          32 u64 number  40 40 bytes boot id  80 two meta pages' first 152 bytes
+ *          384 two u64 sizes of the files  400 u32 flags  404 u32 crc
  *   entry  0 u32 magic  4 u32 crc of all that follows  8 u64 log  16 u64 generation
  *          24 u64 number  32 u32 size of the items  36 u32 0  40 the items
  *   item   0 u8 kind  1 u16 size of the key  3 u32 size of the value  7 key, value
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,7 +36,11 @@ enum {
     AT_NUMBER = 32,
     AT_BOOT_ID = 40,
     AT_METAS = AT_BOOT_ID + BOOT_ID_SIZE,
-    AT_CRC = AT_METAS + 2 * REDO_META_SIZE,
+    AT_SIZES = AT_METAS + 2 * REDO_META_SIZE,
+    AT_FLAGS = AT_SIZES + 8 * REDO_SEGMENTS,
+    AT_CRC = AT_FLAGS + 4,
+
+    FLAG_LAST = 1,
 
     ENTRY_CRC = 4,
     ENTRY_LOG = 8,
@@ -77,7 +83,11 @@ int redo_pwrite(int fd, const void *data, size_t size, uint64_t offset)
 int redo_extend(struct redo_files *files, unsigned segment, uint64_t end, uint64_t step)
 {
     static const uint8_t zeros[ZEROS_SIZE];
+    struct rlimit limit;
     end = (end + step - 1) / step * step;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        end > limit.rlim_cur)
+        return EFBIG; /* a write would say so too, but with a SIGXFSZ */
     while (files->capacity[segment] < end) {
         uint64_t left = end - files->capacity[segment];
         size_t size = left < sizeof zeros ? (size_t)left : sizeof zeros;
@@ -117,6 +127,7 @@ static int create_segment(const char *directory, unsigned segment, uint64_t capa
         (void)unlink(path);
         return environment_failure(failure, rc, "make", path);
     }
+    files->synced[segment] = files->capacity[segment];
     return ERR_OK;
 }
 
@@ -183,6 +194,7 @@ int redo_files_open(const char *directory, bool writable, struct redo_files *ret
             return environment_failure(failure, rc, "open", path);
         }
         files.capacity[i] = (uint64_t)status.st_size;
+        files.synced[i] = files.capacity[i];
         *ret_any = true;
     }
     *ret_files = files;
@@ -212,6 +224,9 @@ int redo_base_write(int fd, const struct redo_base *base)
     wire_store_u64(out + AT_NUMBER, base->number);
     memcpy(out + AT_BOOT_ID, base->boot_id, BOOT_ID_SIZE);
     memcpy(out + AT_METAS, base->metas, sizeof base->metas);
+    for (size_t i = 0; i < REDO_SEGMENTS; i++)
+        wire_store_u64(out + AT_SIZES + 8 * i, base->sizes[i]);
+    wire_store_u32(out + AT_FLAGS, base->last ? FLAG_LAST : 0);
     wire_store_u32(out + AT_CRC, crc32c(0, out, AT_CRC));
     int rc = redo_pwrite(fd, out, sizeof out, 0);
     return rc == 0 && fdatasync(fd) != 0 ? errno : rc;
@@ -240,6 +255,7 @@ int redo_base_read(int fd, struct redo_base *ret_base)
         .generation = wire_load_u64(in + AT_GENERATION),
         .number = wire_load_u64(in + AT_NUMBER),
         .page_size = wire_load_u32(in + AT_PAGE_SIZE),
+        .last = wire_load_u32(in + AT_FLAGS) & FLAG_LAST,
     };
     if (memcmp(in, base_magic, sizeof base_magic) != 0 ||
         wire_load_u32(in + AT_FORMAT) != REDO_FORMAT ||
@@ -247,6 +263,8 @@ int redo_base_read(int fd, struct redo_base *ret_base)
         return ERR_CORRUPT;
     memcpy(base.boot_id, in + AT_BOOT_ID, BOOT_ID_SIZE);
     memcpy(base.metas, in + AT_METAS, sizeof base.metas);
+    for (size_t i = 0; i < REDO_SEGMENTS; i++)
+        base.sizes[i] = wire_load_u64(in + AT_SIZES + 8 * i);
     *ret_base = base;
     return ERR_OK;
 }

@@ -31,6 +31,10 @@
 #define POWERLOSS_ROOT "VIGIL_POWERLOSS_ROOT"       /* the folder, as realpath names it */
 #define POWERLOSS_LOG "VIGIL_POWERLOSS_LOG"         /* the log, outside of it */
 #define POWERLOSS_BOOT_ID "VIGIL_POWERLOSS_BOOT_ID" /* a file to be read as the boot id */
+/* And what is wrong with the disk, by the beginning of a file's name: */
+#define POWERLOSS_UNSYNCED "VIGIL_POWERLOSS_UNSYNCED" /* syncs of it are not noted */
+#define POWERLOSS_LATE "VIGIL_POWERLOSS_LATE"         /* are noted after the next one of another */
+#define POWERLOSS_FULL "VIGIL_POWERLOSS_FULL"         /* it cannot be made: ENOSPC */
 
 enum operation_kind {
     OPERATION_MAKE_FOLDER = 1,

@@ -51,8 +51,8 @@ struct scenario {
 
 #define POWER JOURNAL_POWER
 #define PROCESS JOURNAL_PROCESS
-#define CLOSES true, NULL
-#define DIES false, NULL
+#define CLOSES true, NULL, NULL
+#define DIES false, NULL, NULL
 
 static const struct scenario scenarios[] = {
     {"power", OF_JOURNAL, 0, {{POWER, 130, CLOSES}, {POWER, 80, DIES}, {POWER, 40, CLOSES}}},
@@ -69,10 +69,17 @@ static const struct scenario scenarios[] = {
       {POWER, 50, CLOSES},
       {PROCESS, 30, DIES}}},
     {"recovery", OF_RECOVERY, 40, {{PROCESS, 130, CLOSES}, {PROCESS, 100, DIES}}},
+    {"power-recovery", OF_RECOVERY, 40, {{POWER, 60, CLOSES}, {POWER, 150, DIES}}},
     {"server-power", OF_SERVER, 500, {{POWER, 300, CLOSES}, {POWER, 200, CLOSES}}},
     {"server-process", OF_SERVER, 300, {{PROCESS, 300, CLOSES}, {PROCESS, 200, CLOSES}}},
-    {"lie-nosync", OF_LIES, 300, {{POWER, 100, false, "nosync"}}},
-    {"lie-nometasync", OF_LIES, 300, {{POWER, 100, false, "nometasync"}}},
+    /* No room for a redo log: LMDB syncs each commit. */
+    {"power-no-log",
+     OF_JOURNAL,
+     400,
+     {{POWER, 60, CLOSES}, {POWER, 60, false, POWERLOSS_FULL, "redo."}, {POWER, 30, CLOSES}}},
+    {"lie-redo", OF_LIES, 300, {{POWER, 100, false, POWERLOSS_UNSYNCED, "redo."}}},
+    {"lie-data", OF_LIES, 300, {{POWER, 100, false, POWERLOSS_UNSYNCED, "data.mdb"}}},
+    {"lie-late-data", OF_LIES, 300, {{POWER, 100, false, POWERLOSS_LATE, "data.mdb"}}},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 
@@ -209,13 +216,14 @@ static bool recover_once(const struct settings *settings, const struct scenario 
 {
     struct recorded_run second = {0};
     struct cut_report report = {0};
-    const struct workload_segment segment = {PROCESS, RECOVERY_BATCHES, DIES};
+    const struct workload_segment segment = {s->segments[0].durability, RECOVERY_BATCHES, DIES};
     char error[IMAGE_ERROR_SIZE];
+    bool may_refuse = segment.durability == PROCESS;
     bool refused = false;
     struct expectation before;
     size_t prepared = 0;
     bool ok = lose_power(first, cut, seed, &second, &before, &prepared) &&
-              recorded_run_workload(&second, &segment, seed, &refused);
+              recorded_run_workload(&second, &segment, seed, may_refuse ? &refused : NULL);
     if (!ok) {
         fail(s, second.error);
     } else if (!refused) {

@@ -93,7 +93,6 @@ bool recorded_run_workload(struct recorded_run *r, const struct workload_segment
     char program[] = POWERLOSS_WORKLOAD_FILE;
     char mode[] = "process";
     char end[] = "close";
-    char broken[16] = "";
     snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)seed);
     snprintf(epoch_text, sizeof epoch_text, "%llu", (unsigned long long)(seed | 1));
     snprintf(batches_text, sizeof batches_text, "%u", segment->batches);
@@ -101,11 +100,7 @@ bool recorded_run_workload(struct recorded_run *r, const struct workload_segment
         snprintf(mode, sizeof mode, "power");
     if (!segment->closes)
         snprintf(end, sizeof end, "exit");
-    if (segment->broken)
-        snprintf(broken, sizeof broken, "%s", segment->broken);
-    char *arguments[] = {program,   r->journal,   mode, epoch_text,
-                         seed_text, batches_text, end,  segment->broken ? broken : NULL,
-                         NULL};
+    char *arguments[] = {program, r->journal, mode, epoch_text, seed_text, batches_text, end, NULL};
     pid_t pid = 0;
     int status = 0;
     posix_spawn_file_actions_t actions;
@@ -113,7 +108,11 @@ bool recorded_run_workload(struct recorded_run *r, const struct workload_segment
     if (ret_refused) /* what it says of that is no news */
         posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     record_children(r, true);
+    if (segment->flaw)
+        setenv(segment->flaw, segment->files, 1);
     int rc = posix_spawn(&pid, program, &actions, NULL, arguments, environ);
+    if (segment->flaw)
+        unsetenv(segment->flaw);
     record_children(r, false);
     posix_spawn_file_actions_destroy(&actions);
     if (rc != 0 || waitpid(pid, &status, 0) != pid)

@@ -30,8 +30,10 @@ bool recorded_run_boot(struct recorded_run *r, const char *boot_id);
 struct workload_segment {
     enum journal_durability durability; /* 0: none, the end of a list */
     unsigned batches;
-    bool closes;        /* or ends as if killed */
-    const char *broken; /* NULL, or what the workload's syncs lack */
+    bool closes; /* or ends as if killed */
+    /* What is wrong with the disk (operation_log.h), and the names of which files; or NULL. */
+    const char *flaw;
+    const char *files;
 };
 /* One process. One that does not get through is an error, unless ret_refused is there to say so. */
 bool recorded_run_workload(struct recorded_run *r, const struct workload_segment *segment,

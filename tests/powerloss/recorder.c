@@ -7,7 +7,9 @@
  * 2. No table of descriptors: whose file it is, and whether O_DSYNC is set, is asked
  *    at each operation. So close, dup and fcntl need no attention.
  * 3. fsync and fdatasync do not reach the disk: here the log decides what is durable.
- * 4. What is not intercepted is found out: the simulated disk is compared with the
+ * 4. A disk that lies: syncs can be left out, or noted late (operation_log.h). What
+ *    is acknowledged then is a lie, which the test has to find out.
+ * 5. What is not intercepted is found out: the simulated disk is compared with the
  *    files in the end (disk_compare).
  */
 #define _GNU_SOURCE
@@ -37,12 +39,18 @@ static int log_fd = -1; /* -1: nothing is recorded */
 static char root[PATH_MAX];
 static size_t root_size;
 static const char *boot_id_file;
+static const char *unsynced;
+static const char *late;
+static const char *full;
 
 __attribute__((constructor)) static void start(void)
 {
     const char *log_path = getenv(POWERLOSS_LOG);
     const char *root_path = getenv(POWERLOSS_ROOT);
     boot_id_file = getenv(POWERLOSS_BOOT_ID);
+    unsynced = getenv(POWERLOSS_UNSYNCED);
+    late = getenv(POWERLOSS_LATE);
+    full = getenv(POWERLOSS_FULL);
     if (!log_path || !root_path || strlen(root_path) >= sizeof root)
         return;
     root_size = strlen(root_path);
@@ -112,6 +120,13 @@ static const char *find_path(const char *path, char buffer[PATH_MAX])
     return relative(buffer);
 }
 
+/* The path's last part begins with it. */
+static bool is_named(const char *path, const char *beginning)
+{
+    const char *slash = strrchr(path, '/');
+    return beginning && strncmp(slash ? slash + 1 : path, beginning, strlen(beginning)) == 0;
+}
+
 static void record(enum operation_kind kind, uint64_t file, uint64_t offset, const void *data,
                    size_t size)
 {
@@ -134,6 +149,10 @@ static int open_and_record(int folder, const char *path, int flags, mode_t mode)
     struct target t;
     if (boot_id_file && strcmp(path, boot_id_path) == 0)
         path = boot_id_file;
+    if (flags & O_CREAT && is_named(path, full)) {
+        errno = ENOSPC;
+        return -1;
+    }
     if (log_fd < 0 || !(flags & (O_CREAT | O_TRUNC)))
         return (int)syscall(SYS_openat, folder, path, flags, mode);
     pthread_mutex_lock(&lock);
@@ -388,6 +407,21 @@ INTERPOSED void *mmap64(void *address, size_t size, int protection, int flags, i
 
 /* ---- syncs ---- */
 
+static void record_sync(const struct target *t)
+{
+    static uint64_t waiting; /* the file whose sync is late */
+    if (is_named(t->path, unsynced))
+        return;
+    if (is_named(t->path, late)) {
+        waiting = t->file;
+        return;
+    }
+    record(OPERATION_SYNC, t->file, 0, NULL, 0);
+    if (waiting)
+        record(OPERATION_SYNC, waiting, 0, NULL, 0);
+    waiting = 0;
+}
+
 static int sync_and_record(int fd, long number)
 {
     struct target t;
@@ -397,7 +431,7 @@ static int sync_and_record(int fd, long number)
     if (t.is_folder)
         record_path(OPERATION_SYNC_FOLDER, 0, t.path);
     else
-        record(OPERATION_SYNC, t.file, 0, NULL, 0);
+        record_sync(&t);
     pthread_mutex_unlock(&lock);
     return 0;
 }

@@ -2,20 +2,17 @@
  * workload.c - the program whose writes are recorded: it fills a journal with
  * journal_history and notes in the log what has been acknowledged.
  *
- *   workload DIRECTORY power|process EPOCH SEED BATCHES close|exit [nosync|nometasync]
+ *   workload DIRECTORY power|process EPOCH SEED BATCHES close|exit
  *
- * exit ends it as a kill would, without closing. nosync and nometasync take the
- * syncs away behind the journal's back: what is acknowledged then is a lie, which
- * the test has to find out.
+ * exit ends it as a kill would, without closing.
  */
 #define _GNU_SOURCE
 
-#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "journal/environment.h"
+#include "journal/journal.h"
 #include "tests/powerloss/history.h"
 #include "tests/powerloss/operation_log.h"
 #include "tests/support/sample_bytes.h"
@@ -35,7 +32,6 @@ enum {
 
 static struct workload {
     struct journal_options options;
-    unsigned broken; /* LMDB's flags */
     struct journal *j;
     struct wire_buffer buffer;
     struct sample random;
@@ -63,8 +59,6 @@ static int open_journal(void)
     int err = journal_open(&w.options, &w.j, &w.failure);
     if (err != ERR_OK)
         return err;
-    if (w.broken && mdb_env_set_flags(w.j->environment.lmdb, w.broken, 1) != 0)
-        return ERR_INTERNAL;
     note(NOTE_OPENED, 0);
     return ERR_OK;
 }
@@ -169,7 +163,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "workload: it is power_loss that runs this\n");
         return 2;
     }
-    const char *broken = argv[7]; /* NULL after the last */
     w.options = (struct journal_options){.directory = argv[1],
                                          .durability = is_word(argv[2], "process") ? JOURNAL_PROCESS
                                                                                    : JOURNAL_POWER,
@@ -179,9 +172,6 @@ int main(int argc, char **argv)
                                          .redo_bytes = REDO_BYTES,
                                          .epoch = strtoull(argv[3], NULL, 10)};
     w.random.state = strtoull(argv[4], NULL, 10) | 1;
-    w.broken = is_word(broken, "nosync")       ? MDB_NOSYNC
-               : is_word(broken, "nometasync") ? MDB_NOMETASYNC
-                                               : 0;
     w.log_fd = operation_log_open(log_path);
     wire_buffer_init(&w.buffer, LIMIT_RECORD_SIZE);
     if (w.log_fd < 0 || run((unsigned)strtoul(argv[5], NULL, 10)) != ERR_OK) {

@@ -246,15 +246,27 @@ bool change_next(struct change_iterator *i, struct change *ret_change)
     return true;
 }
 
+bool record_has_result(const uint8_t *record)
+{
+    return (record[AT_FLAGS] & RECORD_FLAG_RESULT) != 0;
+}
+
+/* Where the changes of a checked record end. */
+static const uint8_t *changes_end(const uint8_t *record)
+{
+    const uint8_t *p = record + RECORD_HEADER_SIZE;
+    for (uint16_t left = wire_load_u16(record + AT_COUNT); left > 0; left--)
+        p += CHANGE_HEADER_SIZE + wire_load_u16(p + CHANGE_AT_KEY_SIZE) +
+             wire_load_u32(p + CHANGE_AT_VALUE_SIZE);
+    return p;
+}
+
 struct bytes record_result(const uint8_t *record)
 {
-    if ((record[AT_FLAGS] & RECORD_FLAG_RESULT) == 0)
+    if (!record_has_result(record))
         return (struct bytes){NULL, 0};
-    struct change_iterator i = record_changes(record);
-    struct change c;
-    while (change_next(&i, &c))
-        continue;
-    return wire_read_bytes32(&i.reader);
+    const uint8_t *p = changes_end(record);
+    return (struct bytes){p + RESULT_SIZE_SIZE, wire_load_u32(p)};
 }
 
 uint16_t record_match(const uint8_t *record, const struct filter *f)
@@ -271,14 +283,13 @@ uint16_t record_match(const uint8_t *record, const struct filter *f)
 size_t record_write_shown(struct wire_buffer *b, const uint8_t *record)
 {
     size_t start = b->size;
-    size_t size = wire_load_u32(record + AT_SIZE);
-    struct bytes result = record_result(record);
-    if (result.size > 0)
-        size -= RESULT_SIZE_SIZE + result.size;
+    bool has_result = record_has_result(record);
+    size_t size =
+        has_result ? (size_t)(changes_end(record) - record) : wire_load_u32(record + AT_SIZE);
     wire_write_raw(b, record, size);
     if (b->failed)
         return 0;
-    if (result.size > 0) {
+    if (has_result) {
         uint8_t *shown = b->data + start;
         shown[AT_FLAGS] &= (uint8_t)~RECORD_FLAG_RESULT;
         seal(shown, size);

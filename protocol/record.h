@@ -99,6 +99,8 @@ struct change_iterator {
 struct change_iterator record_changes(const uint8_t *record);
 bool change_next(struct change_iterator *i, struct change *ret_change);
 
+/* Whether a checked record has a result, which those who see it must not get. */
+bool record_has_result(const uint8_t *record);
 /* The result of a checked record, empty if it has none. */
 struct bytes record_result(const uint8_t *record);
 

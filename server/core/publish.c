@@ -253,7 +253,7 @@ static uint16_t match_record(struct core *core, const uint8_t *record, const uin
 /* The record without its result: data NULL if that is too large, or memory is short. */
 static struct bytes shown_of(struct publisher *p, struct bytes record)
 {
-    if (record_result(record.data).size == 0)
+    if (!record_has_result(record.data))
         return record;
     wire_buffer_clear(&p->view);
     (void)record_write_shown(&p->view, record.data);

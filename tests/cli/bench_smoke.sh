@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ctest: TIMEOUT=240 PROCESSORS=2
+# ctest: TIMEOUT=240 PROCESSORS=2 LABELS=release-only
 # Every command of vigil-bench ends well in a short run, prints the figures it promises, and leaves
 # neither a process nor a file behind. No figure's size is judged.
 set -euo pipefail

@@ -193,6 +193,24 @@ static void print_baseline(FILE *file, const struct baseline *b, const char *ver
     fputs("\n  }\n}\n", file);
 }
 
+int baseline_try_write(const char *path, struct failure *failure)
+{
+    char *new_path = NULL;
+    if (asprintf(&new_path, "%s.new", path) < 0) {
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    }
+    FILE *file = fopen(new_path, "we");
+    int err = ERR_OK;
+    if (!file) {
+        err = failure_set(failure, ERR_IO, "cannot write %s: %s", new_path, strerror(errno));
+    } else {
+        fclose(file);
+        unlink(new_path);
+    }
+    free(new_path);
+    return err;
+}
+
 int baseline_write(const char *path, const struct baseline *b, const char *version,
                    const char *machine, struct failure *failure)
 {

@@ -41,6 +41,8 @@ int baseline_parse(const char *text, size_t size, struct baseline *ret_baseline,
                    struct failure *failure);
 /* ERR_NOT_FOUND: there is no such file; ERR_IO; or as baseline_parse. */
 int baseline_read(const char *path, struct baseline *ret_baseline, struct failure *failure);
+/* Whether baseline_write could, before what is written has been measured. ERR_IO. */
+int baseline_try_write(const char *path, struct failure *failure);
 /* The file is replaced as a whole. ERR_IO. */
 int baseline_write(const char *path, const struct baseline *b, const char *version,
                    const char *machine, struct failure *failure);

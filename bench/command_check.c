@@ -296,7 +296,10 @@ int command_check(struct bench *b, struct failure *failure)
     }
     if (o->write) {
         err = o->only ? read_baseline(o->write, &baseline, failure) : ERR_OK;
-        return err == ERR_OK || err == ERR_NOT_FOUND ? write_baseline(b, &baseline, failure) : err;
+        if (err == ERR_OK || err == ERR_NOT_FOUND) {
+            err = baseline_try_write(o->write, failure);
+        }
+        return err ? err : write_baseline(b, &baseline, failure);
     }
     err = read_baseline(path, &baseline, failure);
     if (err == ERR_NOT_FOUND) {

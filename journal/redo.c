@@ -62,7 +62,8 @@ static int redo_failure(const struct journal *j, int rc, const char *what, struc
 static int capture(struct journal *j, struct redo_base *ret_base, MDB_txn **ret_pin)
 {
     struct redo *r = &j->redo;
-    struct redo_base base = {.log = r->log, .generation = r->generation, .number = r->number};
+    struct redo_base base = {
+        .log = r->log, .generation = r->generation, .number = r->number, .head = j->meta.head};
     MDB_txn *pin = NULL;
     journal_boot_id(base.boot_id);
     memcpy(base.sizes, r->files.synced, sizeof base.sizes);
@@ -224,6 +225,15 @@ int redo_batch_begin(struct journal *j, struct failure *failure)
 {
     struct redo *r = &j->redo;
     wire_buffer_clear(&r->entry);
+    if (r->active && atomic_load(&j->sync_failed)) {
+        /* The kernel may have dropped what it could not write, and later syncs say nothing of it. The
+         * base and the log are whole: a start makes the rest anew. */
+        journal_shut(j);
+        return failure_set(failure, ERR_IO,
+                           "a sync of the data file in %s has failed: start again, so that it is "
+                           "made anew from the redo log",
+                           j->directory);
+    }
     if (!r->active || times_due(r) == 0)
         return ERR_OK;
     if (r->entry.capacity > ENTRY_KEEP)

@@ -62,6 +62,7 @@ struct redo_base {
     uint64_t log;                  /* names the log: drawn for each run */
     uint64_t generation;           /* 1, 2, 3, ... of its segments */
     uint64_t number;               /* of the first entry in it */
+    uint64_t head;                 /* the newest record at the base */
     uint64_t sizes[REDO_SEGMENTS]; /* of the files, at least */
     uint32_t page_size;
     bool last; /* no entries follow, and the other segment may be gone */

@@ -4,7 +4,7 @@
  *
  *   base   0 8 bytes magic  8 u32 format  12 u32 page size  16 u64 log  24 u64 generation
  *          32 u64 number  40 40 bytes boot id  80 two meta pages' first 152 bytes
- *          384 two u64 sizes of the files  400 u32 flags  404 u32 crc
+ *          384 two u64 sizes of the files  400 u64 head  408 u32 flags  412 u32 crc
  *   entry  0 u32 magic  4 u32 crc of all that follows  8 u64 log  16 u64 generation
  *          24 u64 number  32 u32 size of the items  36 u32 0  40 the items
  *   item   0 u8 kind  1 u16 size of the key  3 u32 size of the value  7 key, value
@@ -37,7 +37,8 @@ enum {
     AT_BOOT_ID = 40,
     AT_METAS = AT_BOOT_ID + BOOT_ID_SIZE,
     AT_SIZES = AT_METAS + 2 * REDO_META_SIZE,
-    AT_FLAGS = AT_SIZES + 8 * REDO_SEGMENTS,
+    AT_HEAD = AT_SIZES + 8 * REDO_SEGMENTS,
+    AT_FLAGS = AT_HEAD + 8,
     AT_CRC = AT_FLAGS + 4,
 
     FLAG_LAST = 1,
@@ -226,6 +227,7 @@ int redo_base_write(int fd, const struct redo_base *base)
     memcpy(out + AT_METAS, base->metas, sizeof base->metas);
     for (size_t i = 0; i < REDO_SEGMENTS; i++)
         wire_store_u64(out + AT_SIZES + 8 * i, base->sizes[i]);
+    wire_store_u64(out + AT_HEAD, base->head);
     wire_store_u32(out + AT_FLAGS, base->last ? FLAG_LAST : 0);
     wire_store_u32(out + AT_CRC, crc32c(0, out, AT_CRC));
     int rc = redo_pwrite(fd, out, sizeof out, 0);
@@ -254,6 +256,7 @@ int redo_base_read(int fd, struct redo_base *ret_base)
         .log = wire_load_u64(in + AT_LOG),
         .generation = wire_load_u64(in + AT_GENERATION),
         .number = wire_load_u64(in + AT_NUMBER),
+        .head = wire_load_u64(in + AT_HEAD),
         .page_size = wire_load_u32(in + AT_PAGE_SIZE),
         .last = wire_load_u32(in + AT_FLAGS) & FLAG_LAST,
     };

@@ -2,10 +2,11 @@
  * redo_recover.c - see redo.h: what a start does with the log of a run that did
  * not stop cleanly.
  *
- * 1. All that the log says takes effect in one transaction of LMDB, which cannot
+ * 1. The log is read to its end before anything is changed.
+ * 2. All that the log says takes effect in one transaction of LMDB, which cannot
  *    write over the pages of the base that it starts from: a start that is cut
  *    short is begun anew.
- * 2. Only after that transaction has been synced a base of its own ends the log.
+ * 3. Only after that transaction has been synced a base of its own ends the log.
  */
 #define _GNU_SOURCE
 
@@ -28,7 +29,7 @@ struct recovery {
     unsigned base_segment;
     uint64_t generation; /* of the entries in hand */
     uint64_t number;     /* of the next */
-    uint64_t head;       /* there has to be, at least */
+    uint64_t last;       /* record so far */
     struct environment e;
     struct meta meta;
     MDB_txn *txn;
@@ -104,16 +105,34 @@ static int put_kept(struct recovery *r, const struct redo_item *item)
     return rc == 0 || rc == MDB_NOTFOUND ? ERR_OK : system_failure(r, rc, "write to");
 }
 
-static int do_again(struct recovery *r, struct wire_reader *items)
+static int do_again(struct recovery *r, const struct redo_item *item)
+{
+    return item->kind == REDO_RECORD ? put_record(r, item->value) : put_kept(r, item);
+}
+
+static int check(struct recovery *r, const struct redo_item *item)
+{
+    struct record_header header;
+    if (item->kind != REDO_RECORD)
+        return ERR_OK;
+    if (record_check(item->value, &header) != ERR_OK || header.seq != r->last + 1)
+        return damaged(r, "a record");
+    r->last = header.seq;
+    return ERR_OK;
+}
+
+typedef int (*take_item)(struct recovery *r, const struct redo_item *item);
+
+static int read_items(struct recovery *r, struct wire_reader *items, take_item take)
 {
     struct redo_item item;
     int err = ERR_OK;
     while (err == ERR_OK && redo_item_next(items, &item))
-        err = item.kind == REDO_RECORD ? put_record(r, item.value) : put_kept(r, &item);
+        err = take(r, &item);
     return err == ERR_OK && items->failed ? damaged(r, "an entry") : err;
 }
 
-static int do_segment(struct recovery *r, unsigned segment)
+static int read_entries(struct recovery *r, unsigned segment, take_item take)
 {
     struct bytes all = {0};
     struct wire_reader items;
@@ -123,7 +142,7 @@ static int do_segment(struct recovery *r, unsigned segment)
     struct bytes rest = {all.data + REDO_ENTRIES_AT, all.size - REDO_ENTRIES_AT};
     while (err == ERR_OK && redo_entry_check(rest, r->base.log, r->generation, r->number, &items)) {
         size_t size = redo_entry_size(wire_left(&items));
-        err = do_again(r, &items);
+        err = read_items(r, &items, take);
         r->number++;
         size = size < rest.size ? size : rest.size;
         rest = (struct bytes){rest.data + size, rest.size - size};
@@ -134,19 +153,24 @@ static int do_segment(struct recovery *r, unsigned segment)
     return err;
 }
 
+/* All that is after the base. */
+static int read_log(struct recovery *r, take_item take)
+{
+    r->generation = r->base.generation;
+    r->number = r->base.number;
+    int err = read_entries(r, r->base_segment, take);
+    r->generation++;
+    if (err == ERR_OK && r->files.fd[1 - r->base_segment] >= 0)
+        err = read_entries(r, 1 - r->base_segment, take);
+    return err;
+}
+
 static int do_log(struct recovery *r)
 {
     int rc = mdb_txn_begin(r->e.lmdb, NULL, 0, &r->txn);
     if (rc != 0)
         return system_failure(r, rc, "recover");
-    r->generation = r->base.generation;
-    r->number = r->base.number;
-    int err = do_segment(r, r->base_segment);
-    r->generation++;
-    if (err == ERR_OK && r->files.fd[1 - r->base_segment] >= 0)
-        err = do_segment(r, 1 - r->base_segment);
-    if (err == ERR_OK && r->meta.head < r->head)
-        err = damaged(r, "its end is gone");
+    int err = read_log(r, do_again);
     if (err != ERR_OK)
         return err;
     r->meta.durability = JOURNAL_POWER; /* this is synced, and stands without a log */
@@ -247,6 +271,14 @@ static uint64_t head_of_data(struct recovery *r, uint64_t map_size)
     return head;
 }
 
+static int check_log(struct recovery *r, uint64_t map_size)
+{
+    uint64_t head = head_of_data(r, map_size);
+    r->last = r->base.head;
+    int err = read_log(r, check);
+    return err == ERR_OK && r->last < head ? damaged(r, "its end is gone") : err;
+}
+
 static int open_data(struct recovery *r, int *ret_fd)
 {
     char path[PATH_SIZE];
@@ -266,6 +298,7 @@ static int end_log(struct recovery *r, int fd)
     unsigned segment = 1 - r->base_segment;
     base.generation += 2;
     base.number = r->number;
+    base.head = r->meta.head;
     base.last = true;
     int rc = redo_metas_read(fd, r->e.page_size, &base);
     if (rc == 0 && r->files.fd[segment] >= 0)
@@ -284,7 +317,6 @@ static int recover(struct recovery *r, uint64_t map_size)
     int err = open_data(r, &fd);
     if (err != ERR_OK)
         return err;
-    r->head = head_of_data(r, map_size);
     int rc = redo_metas_restore(fd, &r->base);
     if (rc != 0) {
         err = system_failure(r, rc, "recover");
@@ -304,6 +336,8 @@ static int recover(struct recovery *r, uint64_t map_size)
         err = environment_check_start(&r->e, pin, &r->meta, r->directory, r->failure);
     if (err == ERR_OK)
         err = environment_position(&r->e, pin, &r->meta, r->failure);
+    if (err == ERR_OK && r->meta.head != r->base.head)
+        err = damaged(r, "data.mdb is not the one that it belongs to");
     if (err == ERR_OK)
         err = do_log(r);
     if (err == ERR_OK)
@@ -325,6 +359,8 @@ int redo_recover(const char *directory, uint64_t map_size, struct failure *failu
     if (err != ERR_OK || !any)
         return err;
     err = find_base(&r, &none);
+    if (err == ERR_OK && !none)
+        err = check_log(&r, map_size);
     if (err == ERR_OK)
         err = none ? redo_files_remove(directory, 0, failure) : recover(&r, map_size);
     redo_files_close(&r.files);

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 enum {
-    CHECKPOINT_KEYS = 65536,
+    CHECKPOINT_KEYS = 131072,
     CHECKPOINT_BYTES = 32 << 20,
-    CHECKPOINT_RECORDS = 200000,
-    ACTIVE_EXPECTED_MAX = 65536 /* keys for which the first table has room at once */
+    CHECKPOINT_RECORDS = 300000,
+    ACTIVE_EXPECTED_MAX = 131072 /* keys for which the first table has room at once */
 };
 
 static uint32_t limit_or(uint32_t limit, uint32_t otherwise)

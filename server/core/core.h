@@ -60,9 +60,9 @@ struct core_limits {
     uint64_t function_ms;     /* at most an hour */
     uint64_t function_memory; /* bytes */
     /* When the overlay is frozen and written to the state. */
-    uint32_t checkpoint_keys;    /* default 65536 */
+    uint32_t checkpoint_keys;    /* default 131072 */
     uint64_t checkpoint_bytes;   /* of keys and values; default 32 MiB */
-    uint64_t checkpoint_records; /* records since applied; default 200000 */
+    uint64_t checkpoint_records; /* records since applied; default 300000 */
 };
 
 /* What hello tells besides the limits; texts are copied. */

@@ -264,13 +264,13 @@ static int grant(struct journal *j, uint64_t needed, struct failure *failure)
     uint64_t page = j->environment.page_size;
     uint64_t used = environment_used(&j->environment);
     uint64_t kept = s->reserve_too ? 0 : s->reserve;
-    if (needed > file_limit(j))
-        return no_space(j, EFBIG, failure);
     if (s->allocated < used)
         s->allocated = used;
     uint64_t end = used + round_up(needed, page) + kept;
     int rc = 0;
     if (end > s->allocated) {
+        if (needed > file_limit(j))
+            return no_space(j, EFBIG, failure);
         rc = extend(j, round_up(end + s->reserve - kept, s->step));
         if (rc != 0)
             rc = extend(j, end);

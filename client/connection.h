@@ -63,6 +63,7 @@ struct vigil {
     /* request channel */
     enum channel_state state;
     bool monitor_readable; /* the monitor may have something */
+    bool is_receiving;     /* vigil_receive is under way: see there */
     void *socket;
     void *monitor;
     int64_t reconnect_ms; /* DOWN: until then */

@@ -9,9 +9,9 @@ static const uint64_t session_close_id = UINT64_MAX - 2;
 
 enum { RESUME_FIRST_MS = 10, RESUME_MOST_MS = 1000, CLOSE_LINGER_MS = 100 };
 
-static void signal_outcomes(struct vigil *v)
+void delivery_signal_outcomes(struct vigil *v)
 {
-    if (pending_has_outcome(&v->pending))
+    if (!v->is_receiving && pending_has_outcome(&v->pending))
         descriptor_signal(v->own_descriptor);
 }
 
@@ -61,7 +61,7 @@ static void forget_session(struct vigil *v)
     outbox_rewind(&v->outbox, keep_without_session, v);
     outbox_renumber(&v->outbox);
     client_session_forget(&v->session);
-    signal_outcomes(v);
+    delivery_signal_outcomes(v);
 }
 
 void delivery_lost(struct vigil *v)
@@ -193,7 +193,7 @@ static int take_answer(struct vigil *v, struct reply_frame *frame)
         outbox_answered(&v->outbox);
     else
         rewind_from_here(v, summary.verdict);
-    signal_outcomes(v);
+    delivery_signal_outcomes(v);
     return ERR_OK;
 }
 
@@ -262,7 +262,7 @@ static bool abort_message(void *context, const struct outbox_message *m)
 void connection_abort_queued(struct vigil *v)
 {
     outbox_take_out(&v->outbox, abort_message, v);
-    signal_outcomes(v);
+    delivery_signal_outcomes(v);
 }
 
 /* Outside of a session the server does not stop beyond the message: then one at a time. */

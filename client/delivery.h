@@ -22,6 +22,8 @@
 /* A reply message in state READY. ERR_OK; ERR_MALFORMED, ERR_VERSION: the connection is of no more
  * use. */
 int delivery_take_reply(struct vigil *v, struct reply_frame *frame);
+/* Wakes the application if it has outcomes to receive, unless it is just doing so. */
+void delivery_signal_outcomes(struct vigil *v);
 /* The connection is lost; the failure has been set. What can be sent again is queued again. */
 void delivery_lost(struct vigil *v);
 /* Everything ends as DISCONNECTED, and is given up: no number of it will be sent again. */

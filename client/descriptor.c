@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "client/clock.h"
 #include "protocol/errors.h"
 
 static int add_fd(int epoll, int fd)
@@ -20,6 +21,8 @@ static int add_fd(int epoll, int fd)
 int descriptor_open(struct descriptor *d)
 {
     d->next = NULL;
+    d->signalled = false;
+    d->due_ms = 0;
     d->epoll = epoll_create1(EPOLL_CLOEXEC);
     d->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     d->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -67,19 +70,26 @@ void descriptor_remove(struct descriptor *d, void *socket)
 
 void descriptor_signal(struct descriptor *d)
 {
-    if (d)
-        eventfd_write(d->event, 1);
+    if (!d || d->signalled)
+        return;
+    eventfd_write(d->event, 1);
+    d->signalled = true;
 }
 
 void descriptor_clear(struct descriptor *d)
 {
     if (!d)
         return;
-    eventfd_t count;
-    eventfd_read(d->event, &count);
-    uint64_t expirations;
-    ssize_t got = read(d->timer, &expirations, sizeof expirations);
-    (void)got; /* EAGAIN: it has not gone off */
+    if (d->signalled) {
+        eventfd_t count;
+        eventfd_read(d->event, &count);
+        d->signalled = false;
+    }
+    if (d->due_ms != 0 && clock_now_ms() >= d->due_ms) {
+        uint64_t expirations;
+        if (read(d->timer, &expirations, sizeof expirations) > 0)
+            d->due_ms = 0; /* otherwise it goes off within the millisecond */
+    }
 }
 
 void descriptor_arm(struct descriptor *d, int64_t delay_ms)
@@ -88,7 +98,11 @@ void descriptor_arm(struct descriptor *d, int64_t delay_ms)
         return;
     if (delay_ms < 1)
         delay_ms = 1; /* 0 would disarm */
+    int64_t due_ms = clock_now_ms() + delay_ms;
+    if (d->due_ms != 0 && d->due_ms <= due_ms)
+        return;
     struct itimerspec when = {
         .it_value = {.tv_sec = delay_ms / 1000, .tv_nsec = (long)(delay_ms % 1000) * 1000000}};
-    timerfd_settime(d->timer, 0, &when, NULL);
+    if (timerfd_settime(d->timer, 0, &when, NULL) == 0)
+        d->due_ms = due_ms;
 }

@@ -6,10 +6,13 @@
  * ZeroMQ's descriptors are edge-triggered: the application must go on until
  * there is nothing more to do, and whoever looked at the sockets for another
  * reason signals the event if that left something.
+ *
+ * All calls for one descriptor come from the thread that has its connection.
  */
 #ifndef VIGIL_CLIENT_DESCRIPTOR_H
 #define VIGIL_CLIENT_DESCRIPTOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct descriptor {
@@ -17,6 +20,9 @@ struct descriptor {
     int epoll;
     int event;
     int timer;
+    bool signalled;
+    int64_t
+        due_ms; /* when the timer goes off, or did so without having been read; 0: it does not */
 };
 
 /* ERR_OK, ERR_LIMIT. */
@@ -29,7 +35,8 @@ void descriptor_remove(struct descriptor *d, void *socket);
 void descriptor_signal(struct descriptor *d);
 /* Not readable any more for what was signalled or timed. d may be NULL. */
 void descriptor_clear(struct descriptor *d);
-/* Becomes readable after delay_ms. d may be NULL. */
+/* Becomes readable after delay_ms, or earlier if it was to: whoever works on the handle again and again
+ * makes no system call for it. d may be NULL. */
 void descriptor_arm(struct descriptor *d, int64_t delay_ms);
 
 #endif

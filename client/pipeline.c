@@ -8,6 +8,7 @@
  */
 #include "client/channel.h"
 #include "client/clock.h"
+#include "client/delivery.h"
 #include "client/mutation.h"
 
 #include <stdlib.h>
@@ -120,7 +121,7 @@ static void hand_out(struct vigil *v, vigil_completion *ret_completion)
     *ret_completion = outcome.completion;
 }
 
-int vigil_receive(vigil *v, int timeout_ms, vigil_completion *ret_completion)
+static int receive(struct vigil *v, int timeout_ms, vigil_completion *ret_completion)
 {
     reply_frame_release(&v->pending, v->received_frame);
     v->received_frame = NULL;
@@ -155,6 +156,16 @@ int vigil_receive(vigil *v, int timeout_ms, vigil_completion *ret_completion)
     }
     hand_out(v, ret_completion);
     return ret_completion->error == ERR_DISCONNECTED ? ERR_DISCONNECTED : ERR_OK;
+}
+
+int vigil_receive(vigil *v, int timeout_ms, vigil_completion *ret_completion)
+{
+    /* What this call takes it hands out: there is nobody to wake, unless something is left. */
+    v->is_receiving = true;
+    int err = receive(v, timeout_ms, ret_completion);
+    v->is_receiving = false;
+    delivery_signal_outcomes(v);
+    return err;
 }
 
 size_t vigil_pending(const vigil *v)

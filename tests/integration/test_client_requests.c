@@ -408,6 +408,40 @@ static void an_idle_descriptor_comes_to_rest(void **state)
     assert_true(wakes < 1000);
 }
 
+/* Who takes one outcome at a time is woken for the next, also for what another call has taken in. */
+static void the_descriptor_stays_readable_while_outcomes_are_left(void **state)
+{
+    (void)state;
+    vigil_completion c;
+    struct pollfd p = {.fd = vigil_fd(f.v), .events = POLLIN};
+    for (int by_other_call = 0; by_other_call < 2; by_other_call++) {
+        for (int i = 0; i < 3; i++)
+            send_integer(f.v, "k", i);
+        assert_int_equal(vigil_flush(f.v), VIGIL_OK);
+        if (by_other_call)
+            assert_int_equal(vigil_ping(f.v), VIGIL_OK);
+        for (int received = 0; received < 3;) {
+            bool is_there = by_other_call || received > 0;
+            assert_int_equal(poll(&p, 1, is_there ? 0 : 10000), 1);
+            received += vigil_receive(f.v, 0, &c) == VIGIL_OK;
+        }
+    }
+}
+
+/* It becomes readable for the library's own duties, each time anew. */
+static void an_idle_descriptor_wakes_for_duties(void **state)
+{
+    (void)state;
+    vigil_completion c;
+    struct pollfd p = {.fd = vigil_fd(f.v), .events = POLLIN};
+    for (int wake = 0; wake < 3;) {
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        while (poll(&p, 1, 0) == 1)
+            assert_int_equal(vigil_receive(f.v, 0, &c), VIGIL_INVALID);
+        wake++;
+    }
+}
+
 /* ---- listings and histories ---- */
 
 struct listing {
@@ -545,6 +579,8 @@ int main(void)
         TEST(a_failure_stops_what_is_behind_it),
         TEST(the_descriptor_tells_when_to_receive),
         TEST(an_idle_descriptor_comes_to_rest),
+        TEST(the_descriptor_stays_readable_while_outcomes_are_left),
+        TEST(an_idle_descriptor_wakes_for_duties),
         TEST(listings_are_whole_and_sorted),
         TEST(a_long_listing_takes_several_pages),
         TEST(histories_go_back_to_the_beginning),

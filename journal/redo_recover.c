@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "journal/apart.h"
 #include "journal/environment.h"
 #include "journal/redo.h"
 #include "protocol/record.h"
@@ -247,28 +248,59 @@ static int find_base(struct recovery *r, bool *ret_none)
     return lost ? damaged(r, "a base is gone") : ERR_OK;
 }
 
-/* Within one run of the machine data.mdb has all that was ever committed: the log may have more, by
- * an entry, but not less. After a power loss there is no telling an end that is gone from one that
- * was never there. 0: not known. */
-static uint64_t head_of_data(struct recovery *r, uint64_t map_size)
+/* ---- what data.mdb has by itself ---- */
+
+struct own_head {
+    const char *directory;
+    uint64_t map_size;
+    uint64_t head;
+};
+
+static int read_head(void *context, int channel, struct failure *failure)
 {
+    const struct own_head *o = context;
     struct environment e = {0};
-    struct failure unused;
     struct meta m;
     MDB_txn *txn = NULL;
-    char boot_id[BOOT_ID_SIZE];
     uint64_t head = 0;
-    journal_boot_id(boot_id);
-    if (!boot_id_equal(boot_id, r->base.boot_id) ||
-        environment_open(&e, r->directory, 0, map_size, &unused) != ERR_OK)
-        return 0;
-    if (environment_load(&e, r->directory, &m, &unused) == ERR_OK &&
-        mdb_txn_begin(e.lmdb, NULL, MDB_RDONLY, &txn) == 0 &&
-        environment_last_seq(&e, txn, &head) != 0)
-        head = 0;
+    int err = environment_open(&e, o->directory, MDB_RDONLY | MDB_NOLOCK, o->map_size, failure);
+    if (err != ERR_OK)
+        return err;
+    apart_guard(e.lmdb);
+    err = environment_load(&e, o->directory, &m, failure);
+    if (err == ERR_OK && mdb_txn_begin(e.lmdb, NULL, MDB_RDONLY, &txn) == 0 &&
+        environment_last_seq(&e, txn, &head) == 0)
+        apart_send(channel, &head, sizeof head);
     mdb_txn_abort(txn);
     environment_close(&e);
-    return head;
+    return err;
+}
+
+static void take_head(void *context, const void *message, size_t size)
+{
+    struct own_head *o = context;
+    if (size == sizeof o->head)
+        memcpy(&o->head, message, size);
+}
+
+/* Within one run of the machine it has all that was ever committed: the log may have more, by an
+ * entry, but not less. (After a power loss there is no telling an end that is gone from one that was
+ * never there.) 0: not known. If a sync has failed it may be damaged, so that another process
+ * reads. */
+static uint64_t head_of_data(const struct recovery *r, uint64_t map_size)
+{
+    struct own_head own = {.directory = r->directory, .map_size = map_size};
+    struct apart a = {.work = read_head,
+                      .take = take_head,
+                      .context = &own,
+                      .bytes = directory_data_size(r->directory)};
+    struct failure unused = {0};
+    bool died = false;
+    char boot_id[BOOT_ID_SIZE];
+    journal_boot_id(boot_id);
+    if (boot_id_equal(boot_id, r->base.boot_id))
+        (void)apart_run(&a, &died, &unused);
+    return own.head;
 }
 
 static int check_log(struct recovery *r, uint64_t map_size)

@@ -28,7 +28,8 @@
 #define FAULTS_WRAPPED(W) \
     W(malloc) W(calloc) W(realloc) W(strdup) \
     W(open) W(openat) W(opendir) W(readdir) W(mkdir) W(rename) W(unlink) W(stat) W(lstat) W(fstat) \
-    W(fstatvfs) W(flock) W(ftruncate) W(fallocate) W(fsync) W(read) W(pread) W(write) W(pwrite) \
+    W(fstatvfs) W(flock) W(ftruncate) W(fallocate) W(fsync) W(fdatasync) W(read) W(pread) \
+    W(write) W(pwrite) \
     W(mmap) W(pipe2) W(fork) W(poll) W(ppoll) W(socket) W(connect) W(signalfd) W(eventfd) \
     W(epoll_create1) W(epoll_ctl) W(timerfd_create) \
     W(fopen) W(fgets) W(getrlimit) W(setrlimit) W(setpriority) \

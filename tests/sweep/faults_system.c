@@ -67,6 +67,7 @@ WRAP(int, ftruncate, (int fd, off_t size), (fd, size), -1, EIO, ENOSPC)
 WRAP(int, fallocate, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size), -1,
      ENOSPC, EIO)
 WRAP(int, fsync, (int fd), (fd), -1, EIO, ENOSPC)
+WRAP(int, fdatasync, (int fd), (fd), -1, EIO, ENOSPC)
 WRAP(ssize_t, read, (int fd, void *data, size_t size), (fd, data, size), -1, EIO, EINTR)
 WRAP(ssize_t, pread, (int fd, void *data, size_t size, off_t at), (fd, data, size, at), -1,
      EIO, EINTR)

@@ -112,7 +112,7 @@ static int verify_apart(struct offline *o, struct failure *failure)
 static int bring_up_to_date(const char *directory, struct failure *failure)
 {
     bool needed = false;
-    int err = redo_is_needed(directory, &needed, failure);
+    int err = redo_check(directory, &needed, failure);
     if (err != ERR_OK || !needed)
         return err;
     if (access(directory, W_OK) != 0)

@@ -122,8 +122,9 @@ size_t redo_entry_size(size_t items_size);
 /* If a log is there: goes back to its base, does what it says, and removes it. The caller has locked
  * the directory; data.mdb is not open. ERR_CORRUPT: the log is damaged. */
 int redo_recover(const char *directory, uint64_t map_size, struct failure *failure);
-/* A log is there, of another run of the machine: data.mdb may be anything. */
-int redo_is_needed(const char *directory, bool *ret_needed, struct failure *failure);
+/* Reads a log that is there, as redo_recover does first. *ret_needed: it is of another run of the
+ * machine, so that data.mdb may be anything. */
+int redo_check(const char *directory, bool *ret_needed, struct failure *failure);
 
 /* ---- redo.c: a running journal's ---- */
 

@@ -399,7 +399,7 @@ int redo_recover(const char *directory, uint64_t map_size, struct failure *failu
     return err;
 }
 
-int redo_is_needed(const char *directory, bool *ret_needed, struct failure *failure)
+int redo_check(const char *directory, bool *ret_needed, struct failure *failure)
 {
     struct recovery r = {.directory = directory, .failure = failure};
     char boot_id[BOOT_ID_SIZE];
@@ -410,6 +410,8 @@ int redo_is_needed(const char *directory, bool *ret_needed, struct failure *fail
         return err;
     if (any)
         err = find_base(&r, &none);
+    if (err == ERR_OK && !none)
+        err = check_log(&r, MAP_SIZE_DEFAULT);
     redo_files_close(&r.files);
     journal_boot_id(boot_id);
     *ret_needed = err == ERR_OK && !none && !boot_id_equal(boot_id, r.base.boot_id);

@@ -796,7 +796,7 @@ static void test_verify_of_a_damaged_log(void **state)
 {
     struct journal_fixture *f = *state;
     struct journal_verify_report report;
-    make_log(f, true);
+    make_log(f, false);
     flip(segment_path(f, 0), entry_at(f, 0, 4) + 50);
     assert_int_equal(journal_verify(f->directory, NULL, NULL, NULL, &report, &f->failure),
                      ERR_CORRUPT);

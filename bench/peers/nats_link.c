@@ -258,6 +258,8 @@ void nats_links_close(struct nats_links *s)
         return;
     }
     nats_links_take_back(s);
+    /* What is queued goes first: the library waits half a second for it to leave. */
+    (void)nats_links_send(s, NULL);
     for (uint32_t i = 0; i < s->count; i++) {
         natsConnection_Destroy(s->links[i].connection);
     }

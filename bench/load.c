@@ -16,6 +16,9 @@
 
 #define LOAD_POLL_MS 100
 #define STUCK_NS (30 * NS_PER_S)
+/* Open loop: where more than two requests are due within this time, they leave together. To wake up for
+ * each, or to poll for them, would burn a core that the server may need. */
+#define BURST_NS (100 * NS_PER_US)
 
 struct load_connection {
     vigil *v;
@@ -37,6 +40,7 @@ struct load_thread {
     uint64_t left;            /* with operations or rounds: still to be sent */
     uint64_t due_ns;          /* open loop: the next request's time */
     double interval_ns;       /* open loop */
+    uint64_t burst_ns;        /* open loop: 0, or how late a request may leave to have company */
     uint64_t due_index;       /* open loop */
     uint32_t next_connection; /* open loop */
     uint64_t due_start_ns;    /* open loop */
@@ -201,6 +205,9 @@ static int send_due(struct load_thread *t)
     uint32_t first = t->next_connection;
     uint64_t sent = 0;
     int err = ERR_OK;
+    if (now < t->due_ns + t->burst_ns) {
+        return ERR_OK;
+    }
     while (!err && t->due_ns <= now && t->due_ns < t->end_ns) {
         struct load_connection *c = &t->connections[t->next_connection];
         if (c->in_flight >= t->plan->depth) {
@@ -225,11 +232,9 @@ static uint64_t sleep_ns(const struct load_thread *t)
     if (t->plan->rate <= 0 || t->due_ns >= t->end_ns) {
         return longest;
     }
-    /* Where requests are due more often than that, to poll would be to burn a core that the server may
-     * need: those due while it sleeps leave together. */
     uint64_t ahead_ns = t->interval_ns < (double)POLL_AHEAD_NS ? 0 : POLL_AHEAD_NS;
     uint64_t now = monotonic_ns();
-    uint64_t wake_ns = t->due_ns > ahead_ns ? t->due_ns - ahead_ns : 0;
+    uint64_t wake_ns = t->due_ns > ahead_ns ? t->due_ns - ahead_ns + t->burst_ns : 0;
     if (wake_ns <= now) {
         return 0;
     }
@@ -333,6 +338,7 @@ static int prepare_thread(struct load_thread *t, const struct load_plan *plan, u
     if (plan->rate > 0) {
         t->interval_ns = (double)NS_PER_S * plan->threads / plan->rate;
         t->phase = index / (double)plan->threads;
+        t->burst_ns = t->interval_ns < BURST_NS / 2.0 ? BURST_NS : 0;
     }
     for (uint32_t i = 0; i < t->count; i++) {
         int err = open_connection(t, &t->connections[i]);

@@ -43,8 +43,8 @@ static void set_beside_defaults(struct options *o)
 static void set_half_defaults(struct options *o)
 {
     set_watch_defaults(o);
-    o->clients = 8;
-    o->depth = 400;
+    o->clients = 4;
+    o->depth = 800;
 }
 
 static void set_wait_defaults(struct options *o)

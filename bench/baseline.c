@@ -76,7 +76,7 @@ static int take_row(const char *name, struct json_object *from, struct baseline 
         return failure_set(failure, ERR_INVALID, "the row's name '%.60s' is too long, or empty",
                            name);
     }
-    strcpy(row.name, name);
+    memcpy(row.name, name, strlen(name) + 1);
     if (!json_object_is_type(from, json_type_object) || !take_ratio(from, "ratio", &row.ratio) ||
         !take_ratio(from, "low", &row.low) || !take_ratio(from, "high", &row.high) ||
         !take_runs(from, &row.runs) || row.low > row.ratio || row.ratio > row.high) {

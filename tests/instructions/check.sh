@@ -10,6 +10,7 @@
 #   tests/instructions/check.sh --update            after a change on purpose: writes `counts` anew
 #   tests/instructions/check.sh --profile put/1x1   which functions they are spent in
 #
+#   --plain           only runs each case, without counting: whether it does what it should
 #   --program FILE    what is measured (build/release/tests/instructions/instructions)
 #   --counts FILE     what it is compared with
 #   --margin PERCENT  3 unless told
@@ -30,6 +31,7 @@ counts=$here/counts
 margin=3
 ratio_margin=10
 update=
+plain=
 profile=
 measured=
 keep=
@@ -48,6 +50,7 @@ while (($# > 0)); do
         shift
         ;;
     --update) update=yes ;;
+    --plain) plain=yes ;;
     -h | --help)
         sed -n '3,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
@@ -86,6 +89,12 @@ measure() {
 
 if [[ -z $measured ]]; then
     [[ -x $program ]] || give_up 2 "no $program: build the preset release"
+    if [[ -n $plain ]]; then
+        while read -r name _; do
+            "$program" "$name" || give_up 1 "$name failed"
+        done < <("$program" --list)
+        exit 0
+    fi
     command -v valgrind >/dev/null || give_up 77 "skipped: there is no valgrind"
 fi
 

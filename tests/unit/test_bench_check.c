@@ -185,6 +185,9 @@ static void test_written_is_read(void **unused)
     temp_folder_remove(folder);
 }
 
+#define LONG_NAME                                                                  \
+    "{\"rows\": {\"a name that goes on for longer than a name of a row may be\": " \
+    "{\"ratio\": 0.5, \"low\": 0.5, \"high\": 0.5, \"runs\": 1}}}"
 #define ROW(fields) "{\"rows\": {\"put\": {" fields "}}}"
 
 static void test_malformed_is_refused(void **unused)
@@ -210,8 +213,7 @@ static void test_malformed_is_refused(void **unused)
         ROW("\"ratio\": 0.5, \"low\": 0.5, \"high\": 0.5, \"runs\": 1.5"),
         ROW("\"ratio\": 0.5, \"low\": 0.5, \"high\": 0.5, \"runs\": 1") "{}",
         "{\"rows\": {\"\": {\"ratio\": 0.5, \"low\": 0.5, \"high\": 0.5, \"runs\": 1}}}",
-        "{\"rows\": {\"a name that goes on for longer than a name of a row may be\": "
-        "{\"ratio\": 0.5, \"low\": 0.5, \"high\": 0.5, \"runs\": 1}}}",
+        LONG_NAME,
         "{\"rows\": {\"put\": {\"ratio\": 0.5, \"low\": 0.5, \"high\": 0.5",
     };
     static struct baseline b;

@@ -24,6 +24,8 @@
 #include <unistd.h>
 
 #include "journal/environment.h"
+#include "protocol/record.h"
+#include "tests/support/document_block.h"
 #include "tests/support/journal_fixture.h"
 #include "tests/support/sample_bytes.h"
 
@@ -907,6 +909,63 @@ static void test_items_that_make_no_sense(void **state)
     }
 }
 
+/* ---- the document ---- */
+
+static void test_the_documents_base(void **state)
+{
+    struct journal_fixture *f = *state;
+    uint8_t block[REDO_BASE_SIZE] = {0};
+    uint8_t written[REDO_BASE_SIZE];
+    struct redo_base base;
+    size_t size =
+        document_block(TEST_SOURCE_DIR, "docs/journal-format.md", "redo-base", block, sizeof block);
+    assert_int_equal(size, 416);
+    assert_int_equal(mkdir(f->directory, 0700), 0);
+    int fd = open(path_of(f, "base").text, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, block, sizeof block, 0), sizeof block);
+    assert_int_equal(redo_base_read(fd, &base), ERR_OK);
+    assert_true(base.log == UINT64_C(0x5be1977c30a2d4f6));
+    assert_true(base.generation == 1 && base.number == 1 && base.head == 0 && !base.last);
+    assert_true(base.sizes[0] == 65536 && base.sizes[1] == 65536 && base.page_size == 4096);
+    assert_string_equal(base.boot_id, "9c0b6a1e-2f4d-4c58-8b1e-6a57d0c1f3e2");
+    assert_int_equal(wire_load_u32(base.metas[0] + 16), 0xbeefc0de); /* LMDB's magic */
+    assert_int_equal(wire_load_u32(base.metas[1] + 16), 0xbeefc0de);
+    assert_int_equal(redo_base_write(fd, &base), 0);
+    assert_int_equal(pread(fd, written, sizeof written, 0), sizeof written);
+    assert_memory_equal(written, block, sizeof block);
+    close(fd);
+}
+
+static void test_the_documents_entry(void **state)
+{
+    (void)state;
+    uint8_t block[512];
+    struct record_header header;
+    struct redo_item items[2];
+    struct redo_item none;
+    struct wire_reader r;
+    struct wire_buffer b;
+    size_t size = document_block(TEST_SOURCE_DIR, "docs/journal-format.md", "redo-entry", block,
+                                 sizeof block);
+    assert_true(
+        redo_entry_check((struct bytes){block, size}, UINT64_C(0x5be1977c30a2d4f6), 1, 1, &r));
+    assert_int_equal(redo_entry_size(wire_left(&r)), size);
+    assert_true(redo_item_next(&r, &items[0]) && redo_item_next(&r, &items[1]));
+    assert_false(redo_item_next(&r, &none) || r.failed);
+    assert_int_equal(items[0].kind, REDO_RECORD);
+    assert_int_equal(record_check(items[0].value, &header), ERR_OK);
+    assert_int_equal(header.seq, 1);
+    assert_int_equal(items[1].kind, REDO_CURSOR);
+    assert_true(bytes_equal(items[1].key, bytes_of("billing")) && items[1].value.size == 0);
+    wire_buffer_init(&b, 1 << 16);
+    for (size_t i = 0; i < 2; i++)
+        redo_entry_add(&b, &items[i]);
+    redo_entry_finish(&b, UINT64_C(0x5be1977c30a2d4f6), 1, 1);
+    assert_memory_equal(b.data, block, b.size);
+    wire_buffer_free(&b);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, journal_fixture_teardown)
 
 int main(void)
@@ -939,6 +998,8 @@ int main(void)
         TEST(test_verify_after_a_kill),
         TEST(test_verify_of_a_damaged_log),
         TEST(test_verify_where_it_cannot_write),
+        TEST(test_the_documents_base),
+        cmocka_unit_test(test_the_documents_entry),
         cmocka_unit_test(test_an_entry),
         cmocka_unit_test(test_items_that_make_no_sense),
     };

@@ -210,12 +210,13 @@ int peer_open(const struct peer_plan *plan, peer_done *done, void *context,
     c->context = context;
     c->clients = calloc(plan->clients, sizeof *c->clients);
     c->queued = calloc(plan->clients, sizeof *c->queued);
+    if (!c->clients || !c->queued) {
+        peer_close(c);
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    }
     int err = poll_set_open(&c->polled, failure);
     if (!err) {
         err = redis_command_open(&c->command, plan->size, failure);
-    }
-    if (!err && (!c->clients || !c->queued)) {
-        err = failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
     for (uint32_t i = 0; i < plan->clients && !err; i++) {
         err = open_client(c, i, failure);

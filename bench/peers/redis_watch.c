@@ -291,10 +291,11 @@ int peer_watch_open(const struct peer_plan *plan, peer_delivery *delivery, void 
     w->delivery = delivery;
     w->context = context;
     w->watchers = calloc(plan->watchers, sizeof *w->watchers);
-    int err = poll_set_open(&w->polled, failure);
-    if (!err && !w->watchers) {
-        err = failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    if (!w->watchers) {
+        peer_watch_close(w);
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
+    int err = poll_set_open(&w->polled, failure);
     for (uint32_t i = 0; i < plan->watchers && !err; i++) {
         err = open_watcher(w, i, failure);
     }

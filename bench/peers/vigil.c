@@ -189,10 +189,11 @@ int peer_open(const struct peer_plan *plan, peer_done *done, void *context,
                                            : send_get;
     c->clients = calloc(plan->clients, sizeof *c->clients);
     c->queued = calloc(plan->clients, sizeof *c->queued);
-    int err = poll_set_open(&c->polled, failure);
-    if (!err && (!c->clients || !c->queued)) {
-        err = failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    if (!c->clients || !c->queued) {
+        peer_close(c);
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
+    int err = poll_set_open(&c->polled, failure);
     for (uint32_t i = 0; i < plan->clients && !err; i++) {
         err = open_client(c, i, failure);
     }
@@ -288,10 +289,11 @@ int peer_watch_open(const struct peer_plan *plan, peer_delivery *delivery, void 
     w->context = context;
     w->connections = calloc(plan->watchers / WATCHES_PER_CONNECTION + 1, sizeof(vigil *));
     w->watches = calloc(plan->watchers, sizeof(vigil_watch *));
-    int err = poll_set_open(&w->polled, failure);
-    if (!err && (!w->connections || !w->watches)) {
-        err = failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    if (!w->connections || !w->watches) {
+        peer_watch_close(w);
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
+    int err = poll_set_open(&w->polled, failure);
     for (uint32_t i = 0; i < plan->watchers && !err; i++) {
         if (i % WATCHES_PER_CONNECTION == 0) {
             err = connect_to(plan, 0, &w->connections[i / WATCHES_PER_CONNECTION], failure);

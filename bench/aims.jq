@@ -41,8 +41,8 @@ def no_spread: null;
     .ratio_commit; no_spread;
     "p99 \(mid(.p99_us) | us) at \(mid(.ops_per_s) | n)/s, commit of \(mid(.records_per_commit) | n) records \(mid(.bare_commit_us) | us)")),
 (of("keys") | row("\(mid(.watchers) | n) watchers on as many keys, puts on one: server CPU per put, in that with one watcher"; 1.05; true;
-    .ratio_one; no_spread;
-    "\(mid(.server_cpu_us_per_op) | us) and \(mid(.server_cpu_us_per_op_one) | us)")),
+    .ratio_one; [mid(.ratio_one_min), mid(.ratio_one_max)];
+    "\(mid(.server_cpu_us_per_op_all) | us) and \(mid(.server_cpu_us_per_op_one) | us)")),
 (of("fanout") | row("100 watchers on one filter, in rounds: deliveries in those of a bare PUB, none by repair"; 0.9; false;
     (if .watch_gaps > 0 then 0 else .ratio_fanout end); no_spread;
     "\(mid(.deliveries_per_s) | n)/s and \(mid(.fanout_per_s) | n)/s")),

@@ -110,6 +110,8 @@ measure_once() {
     ! wanted filters || measure_filters
     ! wanted grown || measure grown grown --durability process --duration "$(long 5s 500ms)" \
         --records "$(long 10M 100K)" --watchers "$(long 1000 50)"
+    ! wanted keys || measure keys watch --distinct --watchers "$(long 1000 50)" --rate 0 --clients 50 \
+        --depth 16 --durability process --duration "$(long 1500ms 300ms)" --runs "$(long 10 1)"
     ! wanted beside || measure beside beside --durability process --duration "$(long 4s 500ms)" \
         --records "$(long 5M 100K)" --runs "$(long 5 2)"
 }
@@ -118,8 +120,6 @@ measure_round() {
     local duration durability
     duration=$(long 3s 300ms)
     ! wanted commit || measure commit put --watchers 1 --duration "$duration"
-    ! wanted keys || measure keys watch --distinct --watchers "$(long 1000 50)" --rate 0 --clients 50 \
-        --depth 16 --durability process --duration "$duration"
     ! wanted fanout || measure fanout watch --rounds --watchers 100 --clients 4 --depth 500 \
         --durability process --duration "$duration"
     ! wanted written || measure written put --watchers 1 --clients 50 --depth 64 --keys "$(long 100K 1K)" \

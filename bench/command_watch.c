@@ -10,6 +10,7 @@
 #include "bench/payload.h"
 #include "bench/yardstick.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <vigil.h>
 
@@ -56,33 +57,57 @@ static int watch_shared(struct bench *b, struct measured_load *m, struct failure
     return err;
 }
 
-/* A key for each watcher, and a load on the first key: what the others cost the server. One watcher is
- * measured before and after, so that a change of the machine's pace shows in both. */
+static int measure_distinct(struct bench *b, uint32_t watchers, struct measured_load *m,
+                            struct failure *failure)
+{
+    const struct options *given = b->options;
+    struct options o = *given;
+    o.watchers = watchers;
+    b->options = &o;
+    int err = measure_load(b, LOAD_PUT, 1, WATCHERS_DISTINCT, watchers, m, failure);
+    b->options = given;
+    return err;
+}
+
+/* A key for each watcher, and a load on the first key: what the others cost the server. Pairs of a load
+ * with one watcher and one with all, whose order alternates, so that neither a change of the machine's
+ * pace nor what comes first in a server's life shows in the ratio. */
 static int watch_distinct(struct bench *b, struct measured_load *m, struct failure *failure)
 {
-    struct options one = *b->options;
-    one.watchers = 1;
-    const struct options *all = b->options;
-    double one_us = 0;
-    double all_us = 0;
-    int err = ERR_OK;
-    for (int i = 0; i < 2 && !err; i++) {
-        b->options = &one;
-        err = measure_load(b, LOAD_PUT, 1, WATCHERS_DISTINCT, 1, m, failure);
-        one_us += server_cpu_us(&m->load) / 2;
-        b->options = all;
-        if (!err && i == 0) {
-            err = measure_load(b, LOAD_PUT, 1, WATCHERS_DISTINCT, all->watchers, m, failure);
-            all_us = server_cpu_us(&m->load);
-            if (!err) {
-                report_delivery(b, m);
+    const struct options *o = b->options;
+    struct measured_load *last =
+        calloc(1, sizeof *last); /* of all watchers; histograms are large */
+    double sums[2] = {0, 0};
+    double least = 0;
+    double most = 0;
+    int err = last ? ERR_OK : failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    for (uint32_t run = 0; run < o->runs && !err; run++) {
+        double us[2] = {0, 0}; /* with one, with all */
+        for (unsigned i = 0; i < 2 && !err; i++) {
+            unsigned all = (run + i) % 2;
+            err = measure_distinct(b, all ? o->watchers : 1, m, failure);
+            us[all] = server_cpu_us(&m->load);
+            sums[all] += us[all];
+            if (all) {
+                *last = *m;
             }
         }
+        double ratio = us[1] / us[0];
+        least = run == 0 || ratio < least ? ratio : least;
+        most = run == 0 || ratio > most ? ratio : most;
+    }
+    if (!err) {
+        report_delivery(b, last);
     }
     if (!err && b->server.own) {
-        report_number(b->report, "server_cpu_us_per_op_one", one_us);
-        report_number(b->report, "ratio_one", all_us / one_us);
+        report_count(b->report, "runs", o->runs);
+        report_number(b->report, "server_cpu_us_per_op_all", sums[1] / o->runs);
+        report_number(b->report, "server_cpu_us_per_op_one", sums[0] / o->runs);
+        report_number(b->report, "ratio_one", sums[1] / sums[0]);
+        report_number(b->report, "ratio_one_min", least);
+        report_number(b->report, "ratio_one_max", most);
     }
+    free(last);
     return err;
 }
 

@@ -20,6 +20,7 @@ static void set_watch_defaults(struct options *o)
 {
     o->rate = 1000;
     o->depth = 64;
+    o->runs = 2;
 }
 
 /* Watchers that keep up on any machine. */
@@ -28,6 +29,7 @@ static void set_grown_defaults(struct options *o)
     set_watch_defaults(o);
     o->rate = 20;
     o->watchers = 1000;
+    o->runs = 5;
     o->keys = 100000;
     o->records = 10000000;
 }
@@ -36,6 +38,7 @@ static void set_beside_defaults(struct options *o)
 {
     set_watch_defaults(o);
     o->watchers = 10;
+    o->runs = 5;
     o->records = 5000000;
 }
 

@@ -39,7 +39,7 @@ const char options_help[] =
     "  --distinct       watch: each watcher has a key of its own, and one is written\n"
     "  --rounds         watch: a round of puts at a time, as the bare PUB's messages go out\n"
     "  --records N      replay, restart, grown, beside: records written first; K and M count\n"
-    "  --runs N         replay, restart, grown, beside: repetitions (5)\n"
+    "  --runs N         repetitions (5); watch --distinct: pairs of loads (2)\n"
     "  --kill           restart: end the server with SIGKILL before each start\n"
     "  --baseline FILE  check: the ratios to compare with (bench/baseline.json)\n"
     "  --margin PERCENT check: how much less than the baseline is still good (20)\n"

@@ -81,6 +81,7 @@ def remarks($row; $participant):
     ($row.all | map(select(.participant == $participant))) as $all
     | ($all | map(select(has_worked))) as $good
     | ([$good[] | select((.deliveries_per_s // 0) > 0 and .watchers > 0)
+        | select(.ops_per_s > 0)
         | 100 * .deliveries_per_s / (.ops_per_s * .watchers)] | median) as $kept_up
     | [
         (if ($good | length) < ($all | length)
@@ -188,7 +189,7 @@ def half_load_aim($rows; $mode; $limit; reference; $what; $wanted):
     | (if $half == null then [] else of($half; "vigil-\(if $mode == "durable" then "power" else "process" end)/put/1") end
        | values(.delivery_p99_us) | median) as $p99
     | (reference | median) as $base
-    | if $p99 == null or $base == null then aim($what; $wanted; "-"; null)
+    | if $p99 == null or ($base // 0) == 0 then aim($what; $wanted; "-"; null)
       else aim($what; $wanted; "\($p99 / $base | n) (\($p99 | n) µs over \($base | n) µs)"; $p99 <= $limit * $base) end;
 
 def of_row($rows; $name; $participant; field):

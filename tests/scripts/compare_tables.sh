@@ -31,7 +31,9 @@ has '|  | Redis `always` SET + PUBLISH | 100 K (100 K–200 K) | 2 | 12.3 | 1.25
 has '|  | etcd put (failed 1 of 3; watchers keep up with 62 %) | 10 K (10 K–10 K) | 2 | 12.3 | 1.25 | 2 | 500 K | 22 (20–24) | 1 |'
 has 'KV watch (10 % not delivered) |'
 has 'etcd put (could not keep the rate) |'
-has 'SET + PUBLISH (watchers cut off) |'
+# One round of that did nothing at all.
+has 'SET + PUBLISH (watchers cut off) | 40 K (0–40 K) |'
+has '| 10 | Vigil `process` † put (watchers keep up with 80 %) |'
 # Verdicts.
 has '| the same, 50 × 16 | ≥ 1.3 × | 1.5 × (2 × per second of server CPU) Redis `always` SET + PUBLISH; 1.5 × (2 × per second of server CPU) a SET that nobody watches | met |'
 has "over JetStream KV's | < 1 | p50 0.5, p99 0.5 | met |"

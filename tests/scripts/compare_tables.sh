@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# ctest: TIMEOUT=120
 # The results of bench/compare.sh become the tables and plots that they should. Nothing is measured: the
 # results are stored ones. The plots only where gnuplot is installed.
 set -euo pipefail

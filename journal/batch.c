@@ -136,6 +136,17 @@ static int log_failed(struct journal *j, int err, struct failure *failure)
     return failure_set(failure, ERR_IO, "%.240s; then %.240s", first.text, reason.text);
 }
 
+/* Who was told that a record is gone is not to find it again. */
+static int log_oldest(struct journal *j, struct failure *failure)
+{
+    uint8_t oldest[8];
+    if (j->next.oldest == j->meta.oldest)
+        return ERR_OK;
+    wire_store_u64(oldest, j->next.oldest);
+    const struct redo_item item = {.kind = REDO_OLDEST, .value = {oldest, sizeof oldest}};
+    return redo_add(j, &item, failure);
+}
+
 int journal_batch_commit(struct journal *j, struct failure *failure)
 {
     if (!j->txn)
@@ -154,7 +165,9 @@ int journal_batch_commit(struct journal *j, struct failure *failure)
         journal_batch_abort(j);
         return err;
     }
-    int err = redo_write(j, failure);
+    int err = log_oldest(j, failure);
+    if (err == ERR_OK)
+        err = redo_write(j, failure);
     if (err != ERR_OK)
         return log_failed(j, err, failure);
     rc = mdb_txn_commit(j->txn);

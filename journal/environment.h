@@ -11,7 +11,7 @@
  *   rebuild.c      after a power loss in process mode: what can be kept
  *   apart.c        what damage may kill, in a process of its own (apart.h)
  *   redo.c         the log that makes a batch durable with one sync (redo.h);
- *                  redo_file.c, redo_recover.c
+ *                  redo_file.c, redo_recover.c, redo_state.c
  *   space.c        room in the data file, allocated before it is needed
  *   batch.c        begin, append, set_applied, commit, abort
  *   rows.c         state rows and tombstones; the writer's view

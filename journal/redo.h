@@ -25,7 +25,7 @@
  *     there, as long as their base says at least.
  *
  * What is not logged (rows of the state, what compaction removed) is done again:
- * it follows from the records.
+ * it follows from the records, and from which of them is the oldest.
  *
  * Threads: the writer's, but for redo_advance. The source of the idea is every
  * database's write-ahead log; that LMDB's own copy on write is what makes an old
@@ -50,7 +50,13 @@ enum {
     REDO_ITEM_HEADER_SIZE = 7, /* kind u8, key size u16, value size u32 */
 };
 
-enum redo_kind { REDO_RECORD = 1, REDO_SESSION = 2, REDO_CURSOR = 3, REDO_LIFE = 4 };
+enum redo_kind {
+    REDO_RECORD = 1,
+    REDO_SESSION = 2,
+    REDO_CURSOR = 3,
+    REDO_LIFE = 4,
+    REDO_OLDEST = 5, /* value: u64, the oldest record from now on */
+};
 
 struct redo_item {
     enum redo_kind kind;
@@ -125,6 +131,13 @@ int redo_recover(const char *directory, uint64_t map_size, struct failure *failu
 /* Reads a log that is there, as redo_recover does first. *ret_needed: it is of another run of the
  * machine, so that data.mdb may be anything. */
 int redo_check(const char *directory, bool *ret_needed, struct failure *failure);
+
+/* ---- redo_state.c ---- */
+
+struct environment;
+
+/* The rows that the records after..to make. LMDB's code. */
+int redo_rows(const struct environment *e, MDB_txn *txn, uint64_t after, uint64_t to);
 
 /* ---- redo.c: a running journal's ---- */
 

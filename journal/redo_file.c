@@ -372,7 +372,7 @@ bool redo_item_next(struct wire_reader *r, struct redo_item *ret_item)
     struct redo_item item = {.kind = (enum redo_kind)kind};
     item.key = wire_read_raw(r, key_size);
     item.value = wire_read_raw(r, value_size);
-    if (r->failed || kind < REDO_RECORD || kind > REDO_LIFE) {
+    if (r->failed || kind < REDO_RECORD || kind > REDO_OLDEST) {
         r->failed = true;
         return false;
     }

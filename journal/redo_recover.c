@@ -31,6 +31,7 @@ struct recovery {
     uint64_t generation; /* of the entries in hand */
     uint64_t number;     /* of the next */
     uint64_t last;       /* record so far */
+    uint64_t oldest;     /* likewise; 0: it has not moved */
     struct environment e;
     struct meta meta;
     MDB_txn *txn;
@@ -108,12 +109,39 @@ static int put_kept(struct recovery *r, const struct redo_item *item)
 
 static int do_again(struct recovery *r, const struct redo_item *item)
 {
-    return item->kind == REDO_RECORD ? put_record(r, item->value) : put_kept(r, item);
+    switch (item->kind) {
+    case REDO_RECORD:
+        return put_record(r, item->value);
+    case REDO_OLDEST:
+        r->oldest = wire_load_u64(item->value.data);
+        return ERR_OK;
+    default:
+        return put_kept(r, item);
+    }
+}
+
+/* Compaction never passes what the state holds: so that has to follow. */
+static int move_oldest(struct recovery *r)
+{
+    struct meta *m = &r->meta;
+    if (r->oldest <= m->oldest)
+        return ERR_OK;
+    if (r->oldest > m->head)
+        return damaged(r, "the oldest record is not there");
+    int rc = r->oldest > m->applied + 1 ? redo_rows(&r->e, r->txn, m->applied, r->oldest - 1) : 0;
+    if (rc != 0)
+        return system_failure(r, rc, "make the state again in");
+    if (m->applied < r->oldest - 1)
+        m->applied = r->oldest - 1;
+    m->oldest = r->oldest;
+    return ERR_OK;
 }
 
 static int check(struct recovery *r, const struct redo_item *item)
 {
     struct record_header header;
+    if (item->kind == REDO_OLDEST && item->value.size != 8)
+        return damaged(r, "an entry");
     if (item->kind != REDO_RECORD)
         return ERR_OK;
     if (record_check(item->value, &header) != ERR_OK || header.seq != r->last + 1)
@@ -172,6 +200,8 @@ static int do_log(struct recovery *r)
     if (rc != 0)
         return system_failure(r, rc, "recover");
     int err = read_log(r, do_again);
+    if (err == ERR_OK)
+        err = move_oldest(r);
     if (err != ERR_OK)
         return err;
     r->meta.durability = JOURNAL_POWER; /* this is synced, and stands without a log */

@@ -890,7 +890,7 @@ static void test_items_that_make_no_sense(void **state)
         size_t size;
     } cases[] = {
         {{0, 0, 0, 0, 0, 0, 0}, 7},                             /* no such kind */
-        {{5, 0, 0, 0, 0, 0, 0}, 7},                             /* nor this */
+        {{6, 0, 0, 0, 0, 0, 0}, 7},                             /* nor this */
         {{1, 0, 0, 1, 0, 0, 0}, 7},                             /* the value is missing */
         {{2, 1, 0, 0, 0, 0, 0}, 7},                             /* the key is */
         {{2, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4, 5}, 12}, /* sizes that overflow */

@@ -55,9 +55,14 @@ struct run {
     uint64_t cuts_in[PAGE_USES];
 };
 
+/* As after a clean stop: without the redo log of the run before, which belongs to another file. */
 static bool write_image(const struct run *r, const uint8_t *bytes)
 {
     char path[160];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/redo.%d", r->directory, i);
+        (void)unlink(path);
+    }
     snprintf(path, sizeof path, "%s/data.mdb", r->directory);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     size_t used = r->image.pages * r->image.page_size;

@@ -56,7 +56,7 @@ struct load_result {
     bool has_server;     /* the two below are known */
     struct process_figures server_before;
     struct process_figures server_after;
-    uint64_t device_bytes; /* written to the plan's device within the window, by whomever */
+    uint64_t device_bytes;    /* written to the plan's device within the window, by whomever */
     struct histogram latency; /* of what was counted */
 };
 

@@ -102,7 +102,7 @@ static void read_items(const uint8_t *data, size_t size)
     size_t seen = 0;
     while (redo_item_next(&r, &item)) {
         seen += REDO_ITEM_HEADER_SIZE + item.key.size + item.value.size;
-        assert(item.kind >= REDO_RECORD && item.kind <= REDO_LIFE);
+        assert(item.kind >= REDO_RECORD && item.kind <= REDO_OLDEST);
         assert(item.value.size == 0 || item.value.data + item.value.size <= data + size);
     }
     assert(r.failed || seen == size);

@@ -24,8 +24,6 @@
 #include <unistd.h>
 
 #include "journal/environment.h"
-#include "protocol/record.h"
-#include "tests/support/document_block.h"
 #include "tests/support/journal_fixture.h"
 #include "tests/support/sample_bytes.h"
 
@@ -273,6 +271,13 @@ static void abort_batch(struct journal_fixture *f)
     journal_batch_abort(f->j);
 }
 
+/* What run_and_die compacts up to. */
+static uint64_t oldest_after(unsigned batches)
+{
+    unsigned compacted = batches / 20 * 20;
+    return compacted == 0 ? 1 : compacted / 7 * 7 * BATCH - 30;
+}
+
 static void run_and_die(struct journal_fixture *f)
 {
     journal_fixture_open(f);
@@ -304,6 +309,7 @@ static void check_recovered(struct journal_fixture *f)
     assert_false(s.new_epoch);
     assert_true(s.epoch == 0xE1);
     assert_int_equal(s.head, run.batches * BATCH);
+    assert_int_equal(s.oldest, oldest_after(run.batches));
     journal_fixture_check_records(f);
     check_kept(f, run.batches);
     journal_fixture_verify(f, 0);
@@ -829,143 +835,6 @@ static void test_verify_where_it_cannot_write(void **state)
     assert_true(has_file(f, "redo.0"));
 }
 
-/* ---- the bytes ---- */
-
-static const struct redo_item samples[] = {
-    {REDO_RECORD, {NULL, 0}, {(const uint8_t *)"a record", 8}},
-    {REDO_SESSION, {(const uint8_t *)"12345678", 8}, {(const uint8_t *)"row", 3}},
-    {REDO_CURSOR, {(const uint8_t *)"billing", 7}, {NULL, 0}},
-    {REDO_LIFE, {(const uint8_t *)"\x01", 1}, {(const uint8_t *)"12", 2}},
-};
-enum { SAMPLES = sizeof samples / sizeof samples[0] };
-
-static void make_entry(struct wire_buffer *b, uint64_t number)
-{
-    wire_buffer_clear(b);
-    for (size_t i = 0; i < SAMPLES; i++)
-        redo_entry_add(b, &samples[i]);
-    redo_entry_finish(b, 7, 3, number);
-}
-
-static void test_an_entry(void **state)
-{
-    struct wire_buffer b;
-    struct wire_reader items;
-    struct redo_item item;
-    (void)state;
-    wire_buffer_init(&b, 1 << 16);
-    make_entry(&b, 5);
-    struct bytes whole = {b.data, b.size};
-    assert_true(redo_entry_check(whole, 7, 3, 5, &items));
-    assert_int_equal(redo_entry_size(wire_left(&items)), (b.size + 7) / 8 * 8);
-    for (size_t i = 0; i < SAMPLES; i++) {
-        assert_true(redo_item_next(&items, &item));
-        assert_int_equal(item.kind, samples[i].kind);
-        assert_true(bytes_equal(item.key, samples[i].key));
-        assert_true(bytes_equal(item.value, samples[i].value));
-    }
-    assert_false(redo_item_next(&items, &item) || items.failed);
-
-    assert_false(redo_entry_check(whole, 8, 3, 5, &items));
-    assert_false(redo_entry_check(whole, 7, 4, 5, &items));
-    assert_false(redo_entry_check(whole, 7, 3, 6, &items));
-    assert_true(redo_entry_follows(whole, 7, 3, 4));
-    assert_false(redo_entry_follows(whole, 7, 3, 5));
-    for (size_t size = 0; size < b.size; size++)
-        assert_false(redo_entry_check((struct bytes){b.data, size}, 7, 3, 5, &items));
-    for (size_t i = 0; i < 8 * b.size; i++) {
-        b.data[i / 8] ^= (uint8_t)(1 << i % 8);
-        assert_false(redo_entry_check(whole, 7, 3, 5, &items));
-        b.data[i / 8] ^= (uint8_t)(1 << i % 8);
-    }
-    wire_buffer_free(&b);
-}
-
-/* Items whose checksum is right, and which make no sense. */
-static void test_items_that_make_no_sense(void **state)
-{
-    (void)state;
-    static const struct {
-        uint8_t bytes[12];
-        size_t size;
-    } cases[] = {
-        {{0, 0, 0, 0, 0, 0, 0}, 7},                             /* no such kind */
-        {{6, 0, 0, 0, 0, 0, 0}, 7},                             /* nor this */
-        {{1, 0, 0, 1, 0, 0, 0}, 7},                             /* the value is missing */
-        {{2, 1, 0, 0, 0, 0, 0}, 7},                             /* the key is */
-        {{2, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4, 5}, 12}, /* sizes that overflow */
-        {{1, 0, 0, 0, 0, 0}, 6},                                /* cut off */
-        {{1}, 1},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        uint8_t *exact = malloc(cases[i].size);
-        assert_non_null(exact);
-        memcpy(exact, cases[i].bytes, cases[i].size);
-        struct wire_reader r = wire_reader_of(exact, cases[i].size);
-        struct redo_item item;
-        assert_false(redo_item_next(&r, &item));
-        assert_true(r.failed);
-        free(exact);
-    }
-}
-
-/* ---- the document ---- */
-
-static void test_the_documents_base(void **state)
-{
-    struct journal_fixture *f = *state;
-    uint8_t block[REDO_BASE_SIZE] = {0};
-    uint8_t written[REDO_BASE_SIZE];
-    struct redo_base base;
-    size_t size =
-        document_block(TEST_SOURCE_DIR, "docs/journal-format.md", "redo-base", block, sizeof block);
-    assert_int_equal(size, 416);
-    assert_int_equal(mkdir(f->directory, 0700), 0);
-    int fd = open(path_of(f, "base").text, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(pwrite(fd, block, sizeof block, 0), sizeof block);
-    assert_int_equal(redo_base_read(fd, &base), ERR_OK);
-    assert_true(base.log == UINT64_C(0x5be1977c30a2d4f6));
-    assert_true(base.generation == 1 && base.number == 1 && base.head == 0 && !base.last);
-    assert_true(base.sizes[0] == 65536 && base.sizes[1] == 65536 && base.page_size == 4096);
-    assert_string_equal(base.boot_id, "9c0b6a1e-2f4d-4c58-8b1e-6a57d0c1f3e2");
-    assert_int_equal(wire_load_u32(base.metas[0] + 16), 0xbeefc0de); /* LMDB's magic */
-    assert_int_equal(wire_load_u32(base.metas[1] + 16), 0xbeefc0de);
-    assert_int_equal(redo_base_write(fd, &base), 0);
-    assert_int_equal(pread(fd, written, sizeof written, 0), sizeof written);
-    assert_memory_equal(written, block, sizeof block);
-    close(fd);
-}
-
-static void test_the_documents_entry(void **state)
-{
-    (void)state;
-    uint8_t block[512];
-    struct record_header header;
-    struct redo_item items[2];
-    struct redo_item none;
-    struct wire_reader r;
-    struct wire_buffer b;
-    size_t size = document_block(TEST_SOURCE_DIR, "docs/journal-format.md", "redo-entry", block,
-                                 sizeof block);
-    assert_true(
-        redo_entry_check((struct bytes){block, size}, UINT64_C(0x5be1977c30a2d4f6), 1, 1, &r));
-    assert_int_equal(redo_entry_size(wire_left(&r)), size);
-    assert_true(redo_item_next(&r, &items[0]) && redo_item_next(&r, &items[1]));
-    assert_false(redo_item_next(&r, &none) || r.failed);
-    assert_int_equal(items[0].kind, REDO_RECORD);
-    assert_int_equal(record_check(items[0].value, &header), ERR_OK);
-    assert_int_equal(header.seq, 1);
-    assert_int_equal(items[1].kind, REDO_CURSOR);
-    assert_true(bytes_equal(items[1].key, bytes_of("billing")) && items[1].value.size == 0);
-    wire_buffer_init(&b, 1 << 16);
-    for (size_t i = 0; i < 2; i++)
-        redo_entry_add(&b, &items[i]);
-    redo_entry_finish(&b, UINT64_C(0x5be1977c30a2d4f6), 1, 1);
-    assert_memory_equal(b.data, block, b.size);
-    wire_buffer_free(&b);
-}
-
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, journal_fixture_teardown)
 
 int main(void)
@@ -998,10 +867,6 @@ int main(void)
         TEST(test_verify_after_a_kill),
         TEST(test_verify_of_a_damaged_log),
         TEST(test_verify_where_it_cannot_write),
-        TEST(test_the_documents_base),
-        cmocka_unit_test(test_the_documents_entry),
-        cmocka_unit_test(test_an_entry),
-        cmocka_unit_test(test_items_that_make_no_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,7 +94,7 @@ struct path {
 
 static struct path path_of(const struct journal_fixture *f, const char *name)
 {
-    struct path p;
+    struct path p = {{0}};
     journal_fixture_path(f, name, p.text, sizeof p.text);
     return p;
 }
@@ -179,7 +179,7 @@ static uint64_t entry_at(const struct journal_fixture *f, unsigned segment, unsi
 
 static struct path kept_path(const struct journal_fixture *f)
 {
-    struct path p;
+    struct path p = {{0}};
     snprintf(p.text, sizeof p.text, "%s/base.mdb", f->parent);
     return p;
 }

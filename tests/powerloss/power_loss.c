@@ -13,7 +13,7 @@
  * A failure names seed, scenario and cut, which bring it back (a server's scenario is
  * not the same twice: keep its log).
  *
- * ctest: TIMEOUT=300 LABELS=release-only PROCESSORS=2
+ * ctest: TIMEOUT=600 LABELS=release-only PROCESSORS=2
  */
 #define _GNU_SOURCE
 

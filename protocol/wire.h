@@ -146,7 +146,9 @@ uint8_t *wire_extend_beyond(struct wire_buffer *b, size_t n);
 /* Room for n more bytes at the end, which count as written; NULL if failed. */
 static inline uint8_t *wire_extend(struct wire_buffer *b, size_t n)
 {
-    if (b->failed || n > b->capacity - b->size)
+    /* A bound may have been lowered below what is allocated. */
+    size_t room = b->capacity < b->size_max ? b->capacity : b->size_max;
+    if (b->failed || n > room - b->size)
         return wire_extend_beyond(b, n);
     uint8_t *p = b->data + b->size;
     b->size += n;

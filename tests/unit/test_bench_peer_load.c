@@ -183,7 +183,7 @@ static void test_closed_loop(void **unused)
     assert_true(result.counted > 0 && result.counted < result.total);
     assert_true(result.latency.count > 0 && result.latency.count < result.total);
     assert_int_equal(fake.wrong_times, 0);
-    assert_true(result.seconds >= 0.04);
+    assert_true(result.seconds > 0);
     assert_true(result.client_cpu_ns > 0);
 }
 

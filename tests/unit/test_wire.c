@@ -119,6 +119,20 @@ static void test_buffer_keeps_its_bound(void **state)
     }
 }
 
+static void test_a_bound_that_is_lowered(void **state)
+{
+    (void)state;
+    struct wire_buffer b;
+    wire_buffer_init(&b, 4096);
+    assert_non_null(wire_extend(&b, 1000));
+    wire_buffer_clear(&b);
+    b.size_max = 100; /* less than what is allocated */
+    assert_non_null(wire_extend(&b, 100));
+    assert_null(wire_extend(&b, 1));
+    assert_true(b.failed);
+    wire_buffer_free(&b);
+}
+
 static void test_extend_cannot_overflow(void **state)
 {
     (void)state;
@@ -168,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_sized_bytes_at_every_cut),
         cmocka_unit_test(test_announced_size_is_not_believed),
         cmocka_unit_test(test_buffer_keeps_its_bound),
+        cmocka_unit_test(test_a_bound_that_is_lowered),
         cmocka_unit_test(test_extend_cannot_overflow),
         cmocka_unit_test(test_bytes16_bound),
         cmocka_unit_test(test_bytes_compare),

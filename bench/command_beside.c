@@ -162,12 +162,14 @@ int command_beside(struct bench *b, struct failure *failure)
     }
     struct beside *s = calloc(1, sizeof *s); /* histograms are large */
     struct measured_load *m = calloc(1, sizeof *m);
-    int err = s && m ? ERR_OK : failure_set(failure, ERR_NO_MEMORY, "out of memory");
-    if (!err) {
-        s->replayer = s->burner = (struct child)CHILD_INIT;
-        b->beside_context = s;
-        err = write_records(b, o->records, o->keys, &s->written, failure);
+    if (!s || !m) {
+        free(s);
+        free(m);
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
     }
+    s->replayer = s->burner = (struct child)CHILD_INIT;
+    b->beside_context = s;
+    int err = write_records(b, o->records, o->keys, &s->written, failure);
     if (!err) {
         err = replayer_start(&s->replayer, b->server.endpoint, s->written.last_seq, failure);
     }
@@ -180,10 +182,8 @@ int command_beside(struct bench *b, struct failure *failure)
     if (!err) {
         report_beside(b, s);
     }
-    if (s) {
-        neighbour_end(&s->replayer);
-        neighbour_end(&s->burner);
-    }
+    neighbour_end(&s->replayer);
+    neighbour_end(&s->burner);
     free(s);
     free(m);
     return err;

@@ -75,12 +75,14 @@ static int measure_distinct(struct bench *b, uint32_t watchers, struct measured_
 static int watch_distinct(struct bench *b, struct measured_load *m, struct failure *failure)
 {
     const struct options *o = b->options;
-    struct measured_load *last =
-        calloc(1, sizeof *last); /* of all watchers; histograms are large */
+    struct measured_load *last = calloc(1, sizeof *last); /* of all watchers; it is large */
+    if (!last) {
+        return failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    }
     double sums[2] = {0, 0};
     double least = 0;
     double most = 0;
-    int err = last ? ERR_OK : failure_set(failure, ERR_NO_MEMORY, "out of memory");
+    int err = ERR_OK;
     for (uint32_t run = 0; run < o->runs && !err; run++) {
         double us[2] = {0, 0}; /* with one, with all */
         for (unsigned i = 0; i < 2 && !err; i++) {

@@ -230,8 +230,8 @@ static void test_a_stall_counts(void **unused)
     assert_int_equal(result.unsent, 0);
     assert_in_range(result.latency.count, 399, 401);
     uint64_t waited = 0;
-    for (double percent = 0; percent < 100; percent += 0.25) {
-        waited += histogram_percentile(&result.latency, percent) >= fake.stall_ns / 2;
+    for (unsigned quarter = 0; quarter < 400; quarter++) {
+        waited += histogram_percentile(&result.latency, quarter / 4.0) >= fake.stall_ns / 2;
     }
     assert_true(waited >= 90);
 }

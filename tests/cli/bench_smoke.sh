@@ -39,7 +39,7 @@ has() {
     done
 }
 
-short=(--duration 300ms --warmup 50ms)
+short=(--duration 200ms --warmup 50ms)
 
 run put put "${short[@]}" --clients 4 --depth 8 --watchers 2
 has put '.ratio_echo > 0' '.ratio_append > 0' '.server_cpu_us_per_op > 0' '.file_system | length > 0' \

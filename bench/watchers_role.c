@@ -19,7 +19,7 @@
 enum {
     WATCHES_PER_CONNECTION = 100,
     COMMAND_MAX = 128,
-    CONNECT_MS = 60000 /* on a machine that has much else to do */
+    CONNECT_MS = 15000 /* on a machine that has much else to do */
 };
 
 struct watcher {

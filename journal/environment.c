@@ -12,6 +12,7 @@
 #include "journal/environment.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "protocol/record.h"
@@ -102,13 +103,25 @@ static int open_once(MDB_env **ret_env, const char *path, unsigned flags, uint64
     return rc;
 }
 
+int environment_fd(const struct environment *e)
+{
+    int fd = -1;
+    mdb_env_get_fd(e->lmdb, &fd);
+    return fd;
+}
+
+uint64_t environment_file_limit(void)
+{
+    struct rlimit limit;
+    bool is_limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return is_limited ? limit.rlim_cur : UINT64_MAX;
+}
+
 /* A page beyond the file's end would be a SIGBUS, not an error. */
 static int check_length(const struct environment *e, const char *path, struct failure *failure)
 {
-    int fd = -1;
     struct stat status;
-    mdb_env_get_fd(e->lmdb, &fd);
-    if (fstat(fd, &status) != 0)
+    if (fstat(environment_fd(e), &status) != 0)
         return environment_failure(failure, errno, "look at", path);
     uint64_t used = environment_used(e);
     if ((uint64_t)status.st_size < used)

@@ -38,6 +38,7 @@
 #include "journal/proof.h"
 #include "journal/redo.h"
 #include "protocol/limits.h"
+#include "protocol/record.h"
 
 enum {
     JOURNAL_FORMAT = 1,
@@ -142,6 +143,11 @@ int environment_error(int rc);
 /* "cannot WHAT PATH: why". */
 int environment_failure(struct failure *failure, int rc, const char *what, const char *path);
 
+/* Of the data file; LMDB's own. */
+int environment_fd(const struct environment *e);
+/* The file size that the process may not pass; UINT64_MAX: it may be of any size. */
+uint64_t environment_file_limit(void);
+
 /* Enough for any file that was ever made: address space costs nothing. */
 #define MAP_SIZE_DEFAULT (UINT64_C(1) << 40)
 
@@ -209,6 +215,15 @@ int row_decode(struct bytes key, struct bytes stored, struct state_row *ret_row)
 void row_header_encode(struct bytes key, const struct state_row *row, uint8_t out[ROW_HEADER_SIZE]);
 /* Writes "key" as far as it can be printed; for messages. */
 const char *key_text(struct bytes key, char *out, size_t size);
+/* The key's row as txn sees it, and as it is stored; if there is none, deleted, with modified 0, and nothing
+ * stored. LMDB's code; MDB_CORRUPTED where row_decode finds damage. */
+int row_find(const struct environment *e, MDB_txn *txn, struct bytes key, struct state_row *ret_row,
+             struct bytes *ret_stored);
+/* What a change at seq makes of the row before it, as server/core/key_state.c has it. */
+void row_change(struct state_row *row, uint64_t seq, const struct change *change);
+/* Puts row in the place of what is stored, if there is anything, with row_put. */
+int row_replace(const struct environment *e, MDB_txn *txn, struct bytes key, struct bytes stored,
+                const struct state_row *row, struct tally *tally);
 /* Puts row and, where it is deleted, its tombstone, and adds it to tally. Returns LMDB's code. */
 int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
             const struct state_row *row, struct tally *tally);
@@ -230,6 +245,10 @@ int cursor_decode(struct bytes key, struct bytes stored, struct bytes *ret_row);
 int life_decode(struct bytes key, struct bytes stored, struct bytes *ret_row);
 /* Returns LMDB's code. */
 int kept_put(MDB_txn *txn, MDB_dbi database, struct bytes key, struct bytes row);
+/* Where rows of that kind are kept: not of REDO_RECORD, REDO_OLDEST. */
+MDB_dbi kept_database(const struct environment *e, enum redo_kind kind);
+/* An empty row: removes what there is, if there is anything. Returns LMDB's code. */
+int kept_put_or_remove(MDB_txn *txn, MDB_dbi database, struct bytes key, struct bytes row);
 int session_decode(struct bytes key, struct bytes stored, uint64_t *ret_session,
                    struct bytes *ret_row);
 

@@ -63,7 +63,20 @@ int kept_put(MDB_txn *txn, MDB_dbi database, struct bytes key, struct bytes row)
     return 0;
 }
 
-/* An empty row: removes what there is. */
+MDB_dbi kept_database(const struct environment *e, enum redo_kind kind)
+{
+    return kind == REDO_SESSION ? e->sessions : kind == REDO_CURSOR ? e->cursors : e->lives;
+}
+
+int kept_put_or_remove(MDB_txn *txn, MDB_dbi database, struct bytes key, struct bytes row)
+{
+    if (row.size > 0)
+        return kept_put(txn, database, key, row);
+    MDB_val stored_key = lmdb_value(key);
+    int rc = mdb_del(txn, database, &stored_key, NULL);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int put_or_remove(struct journal *j, enum redo_kind kind, struct bytes key, struct bytes row,
                          struct failure *failure)
 {
@@ -72,15 +85,8 @@ static int put_or_remove(struct journal *j, enum redo_kind kind, struct bytes ke
         [REDO_CURSOR] = "write a cursor to",
         [REDO_LIFE] = "write a life to",
     };
-    const MDB_dbi databases[] = {
-        [REDO_SESSION] = j->environment.sessions,
-        [REDO_CURSOR] = j->environment.cursors,
-        [REDO_LIFE] = j->environment.lives,
-    };
-    MDB_val stored_key = lmdb_value(key);
-    int rc = row.size > 0 ? kept_put(j->txn, databases[kind], key, row)
-                          : mdb_del(j->txn, databases[kind], &stored_key, NULL);
-    if (rc != 0 && !(row.size == 0 && rc == MDB_NOTFOUND))
+    int rc = kept_put_or_remove(j->txn, kept_database(&j->environment, kind), key, row);
+    if (rc != 0)
         return j->batch_error = environment_failure(failure, rc, whats[kind], j->directory);
     const struct redo_item item = {.kind = kind, .key = key, .value = row};
     return j->batch_error = redo_add(j, &item, failure);

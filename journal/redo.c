@@ -24,8 +24,8 @@ enum {
     STEP = 1 << 20,         /* by which a segment grows */
     STEP_SMALL = 64 << 10,  /* on a small disk, and at first */
     SWITCH_BYTES = 8 << 20, /* of entries after which a base is due */
-    COMMIT_SHARE = 8192,  /* or as many commits as these are in it: each leaves some pages that the
-                                 pin holds back */
+    /* Or after as many commits as these are in it: each leaves some pages that the pin holds back. */
+    COMMIT_SHARE = 8192,
     BEHIND = 4,           /* times that, and the writer waits for the base */
     DISK_SHARE = 64,      /* due after this share of a small disk */
     ENTRY_KEEP = 4 << 20, /* stays allocated from batch to batch */
@@ -46,13 +46,6 @@ void redo_free(struct redo *r)
     pthread_mutex_destroy(&r->lock);
 }
 
-static int data_fd(const struct journal *j)
-{
-    int fd = -1;
-    mdb_env_get_fd(j->environment.lmdb, &fd);
-    return fd;
-}
-
 static int redo_failure(const struct journal *j, int rc, const char *what, struct failure *failure)
 {
     return environment_failure(failure, rc, what, j->directory);
@@ -69,7 +62,7 @@ static int capture(struct journal *j, struct redo_base *ret_base, MDB_txn **ret_
     memcpy(base.sizes, r->files.synced, sizeof base.sizes);
     int rc = mdb_txn_begin(j->environment.lmdb, NULL, MDB_RDONLY, &pin);
     if (rc == 0)
-        rc = redo_metas_read(data_fd(j), j->environment.page_size, &base);
+        rc = redo_metas_read(environment_fd(&j->environment), j->environment.page_size, &base);
     if (rc != 0) {
         mdb_txn_abort(pin);
         return rc;
@@ -115,7 +108,7 @@ int redo_start(struct journal *j, uint64_t switch_bytes, struct failure *failure
     struct statvfs disk;
     switch_bytes = switch_bytes ? switch_bytes : SWITCH_BYTES;
     uint64_t share = switch_bytes;
-    if (fstatvfs(data_fd(j), &disk) == 0 && disk.f_blocks > 0)
+    if (fstatvfs(environment_fd(&j->environment), &disk) == 0 && disk.f_blocks > 0)
         share = (uint64_t)disk.f_blocks * disk.f_frsize / DISK_SHARE;
     r->switch_bytes = share < switch_bytes ? share : switch_bytes;
     r->step = r->switch_bytes < SWITCH_BYTES ? STEP_SMALL : STEP;

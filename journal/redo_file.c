@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,10 +83,8 @@ int redo_pwrite(int fd, const void *data, size_t size, uint64_t offset)
 int redo_extend(struct redo_files *files, unsigned segment, uint64_t end, uint64_t step)
 {
     static const uint8_t zeros[ZEROS_SIZE];
-    struct rlimit limit;
     end = (end + step - 1) / step * step;
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        end > limit.rlim_cur)
+    if (end > environment_file_limit())
         return EFBIG; /* a write would say so too, but with a SIGXFSZ */
     while (files->capacity[segment] < end) {
         uint64_t left = end - files->capacity[segment];

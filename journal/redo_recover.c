@@ -26,6 +26,9 @@ static const uint64_t segment_size_max = UINT64_C(4) << 30;
 struct recovery {
     const char *directory;
     struct redo_files files;
+    struct bytes
+        segments[REDO_SEGMENTS]; /* what is in them, allocated; NULL: there is no such file */
+    bool is_there;               /* a log that has been begun */
     struct redo_base base;
     unsigned base_segment;
     uint64_t generation; /* of the entries in hand */
@@ -51,8 +54,7 @@ static int system_failure(struct recovery *r, int rc, const char *what)
     return environment_failure(r->failure, rc, what, r->directory);
 }
 
-/* The whole segment; *ret_data is to be freed. */
-static int read_segment(struct recovery *r, unsigned segment, struct bytes *ret_data)
+static int read_segment(struct recovery *r, unsigned segment)
 {
     uint64_t size = r->files.capacity[segment];
     uint64_t done = 0;
@@ -72,7 +74,7 @@ static int read_segment(struct recovery *r, unsigned segment, struct bytes *ret_
         }
         done += (uint64_t)n;
     }
-    *ret_data = (struct bytes){data, size};
+    r->segments[segment] = (struct bytes){data, size};
     return ERR_OK;
 }
 
@@ -97,14 +99,10 @@ static int put_record(struct recovery *r, struct bytes record)
 
 static int put_kept(struct recovery *r, const struct redo_item *item)
 {
-    const MDB_dbi databases[] = {r->e.sessions, r->e.cursors, r->e.lives};
-    MDB_dbi database = databases[item->kind - REDO_SESSION];
-    MDB_val key = lmdb_value(item->key);
     if (!r->e.has_sessions || !r->e.has_cursors || !r->e.has_lives)
         return damaged(r, "its base has no place for what it says");
-    int rc = item->value.size > 0 ? kept_put(r->txn, database, item->key, item->value)
-                                  : mdb_del(r->txn, database, &key, NULL);
-    return rc == 0 || rc == MDB_NOTFOUND ? ERR_OK : system_failure(r, rc, "write to");
+    int rc = kept_put_or_remove(r->txn, kept_database(&r->e, item->kind), item->key, item->value);
+    return rc ? system_failure(r, rc, "write to") : ERR_OK;
 }
 
 static int do_again(struct recovery *r, const struct redo_item *item)
@@ -163,11 +161,11 @@ static int read_items(struct recovery *r, struct wire_reader *items, take_item t
 
 static int read_entries(struct recovery *r, unsigned segment, take_item take)
 {
-    struct bytes all = {0};
+    struct bytes all = r->segments[segment];
     struct wire_reader items;
-    int err = read_segment(r, segment, &all);
-    if (err != ERR_OK)
-        return err;
+    int err = ERR_OK;
+    if (!all.data)
+        return ERR_OK;
     struct bytes rest = {all.data + REDO_ENTRIES_AT, all.size - REDO_ENTRIES_AT};
     while (err == ERR_OK && redo_entry_check(rest, r->base.log, r->generation, r->number, &items)) {
         size_t size = redo_entry_size(wire_left(&items));
@@ -178,7 +176,6 @@ static int read_entries(struct recovery *r, unsigned segment, take_item take)
     }
     if (err == ERR_OK && redo_entry_follows(rest, r->base.log, r->generation, r->number - 1))
         err = damaged(r, "an entry before others");
-    free((void *)(uintptr_t)all.data);
     return err;
 }
 
@@ -189,9 +186,7 @@ static int read_log(struct recovery *r, take_item take)
     r->number = r->base.number;
     int err = read_entries(r, r->base_segment, take);
     r->generation++;
-    if (err == ERR_OK && r->files.fd[1 - r->base_segment] >= 0)
-        err = read_entries(r, 1 - r->base_segment, take);
-    return err;
+    return err ? err : read_entries(r, 1 - r->base_segment, take);
 }
 
 static int do_log(struct recovery *r)
@@ -336,8 +331,12 @@ static uint64_t head_of_data(const struct recovery *r, uint64_t map_size)
 static int check_log(struct recovery *r, uint64_t map_size)
 {
     uint64_t head = head_of_data(r, map_size);
+    int err = ERR_OK;
+    for (unsigned i = 0; i < REDO_SEGMENTS && err == ERR_OK; i++)
+        err = r->files.fd[i] >= 0 ? read_segment(r, i) : ERR_OK;
     r->last = r->base.head;
-    int err = read_log(r, check);
+    if (err == ERR_OK)
+        err = read_log(r, check);
     return err == ERR_OK && r->last < head ? damaged(r, "its end is gone") : err;
 }
 
@@ -412,38 +411,44 @@ out:
     return err;
 }
 
+/* Opens the log and reads it to its end. Nothing is changed. */
+static int examine(struct recovery *r, bool writable, uint64_t map_size, bool *ret_any)
+{
+    bool none = true;
+    int err = redo_files_open(r->directory, writable, &r->files, ret_any, r->failure);
+    if (err != ERR_OK || !*ret_any)
+        return err;
+    err = find_base(r, &none);
+    r->is_there = err == ERR_OK && !none;
+    return r->is_there ? check_log(r, map_size) : err;
+}
+
+static void release(struct recovery *r)
+{
+    for (unsigned i = 0; i < REDO_SEGMENTS; i++)
+        free((void *)(uintptr_t)r->segments[i].data);
+    redo_files_close(&r->files);
+}
+
 int redo_recover(const char *directory, uint64_t map_size, struct failure *failure)
 {
-    struct recovery r = {.directory = directory, .failure = failure};
+    struct recovery r = {.directory = directory, .files.fd = {-1, -1}, .failure = failure};
     bool any = false;
-    bool none = true;
-    int err = redo_files_open(directory, true, &r.files, &any, failure);
-    if (err != ERR_OK || !any)
-        return err;
-    err = find_base(&r, &none);
-    if (err == ERR_OK && !none)
-        err = check_log(&r, map_size);
-    if (err == ERR_OK)
-        err = none ? redo_files_remove(directory, 0, failure) : recover(&r, map_size);
-    redo_files_close(&r.files);
+    int err = examine(&r, true, map_size, &any);
+    if (err == ERR_OK && any)
+        err = r.is_there ? recover(&r, map_size) : redo_files_remove(directory, 0, failure);
+    release(&r);
     return err;
 }
 
 int redo_check(const char *directory, bool *ret_needed, struct failure *failure)
 {
-    struct recovery r = {.directory = directory, .failure = failure};
+    struct recovery r = {.directory = directory, .files.fd = {-1, -1}, .failure = failure};
     char boot_id[BOOT_ID_SIZE];
     bool any = false;
-    bool none = true;
-    int err = redo_files_open(directory, false, &r.files, &any, failure);
-    if (err != ERR_OK)
-        return err;
-    if (any)
-        err = find_base(&r, &none);
-    if (err == ERR_OK && !none)
-        err = check_log(&r, MAP_SIZE_DEFAULT);
-    redo_files_close(&r.files);
+    int err = examine(&r, false, MAP_SIZE_DEFAULT, &any);
     journal_boot_id(boot_id);
-    *ret_needed = err == ERR_OK && !none && !boot_id_equal(boot_id, r.base.boot_id);
+    *ret_needed = err == ERR_OK && r.is_there && !boot_id_equal(boot_id, r.base.boot_id);
+    release(&r);
     return err;
 }

@@ -2,9 +2,7 @@
  * redo_state.c - see redo.h: rows of the state, made again from records, as far as
  * the run before had needed them: oldest cannot be where it was while the state
  * is behind it.
- *
- * What a change makes of a row is what server/core/key_state.c says; here the row
- * before it is in the state, because records are taken one after another.
+ * The row before a change is in the state, because records are taken one after another.
  */
 #define _GNU_SOURCE
 
@@ -24,25 +22,13 @@ struct rolling {
 /* LMDB's code. */
 static int apply_change(struct rolling *r, uint64_t seq, const struct change *change)
 {
-    struct state_row before = {.deleted = true};
-    MDB_val key = lmdb_value(change->key);
-    MDB_val stored;
-    int rc = mdb_get(r->txn, r->e->state, &key, &stored);
-    if (rc != 0 && rc != MDB_NOTFOUND)
+    struct state_row row;
+    struct bytes stored;
+    int rc = row_find(r->e, r->txn, change->key, &row, &stored);
+    if (rc != 0 || row.modified >= seq) /* a checkpoint was there before */
         return rc;
-    if (rc == 0 && row_decode(change->key, stored_bytes(stored), &before) != ERR_OK)
-        return MDB_CORRUPTED;
-    if (rc == 0 && before.modified >= seq)
-        return 0; /* a checkpoint was there before */
-    if (rc == 0)
-        tally_remove(&r->tally, change->key, stored_bytes(stored));
-    struct state_row after = {.modified = seq, .deleted = change->op != CHANGE_PUT};
-    if (!after.deleted) {
-        after.created = before.deleted ? seq : before.created;
-        after.version = before.deleted ? 1 : before.version + 1;
-        after.value = change->value;
-    }
-    return row_put(r->e, r->txn, change->key, &after, &r->tally);
+    row_change(&row, seq, change);
+    return row_replace(r->e, r->txn, change->key, stored, &row, &r->tally);
 }
 
 static int apply_record(struct rolling *r, uint64_t seq)

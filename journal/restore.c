@@ -175,30 +175,21 @@ static bool fits(const struct restore *r, uint64_t seq, const struct change *c,
 
 static int apply_change(struct restore *r, uint64_t seq, const struct change *c)
 {
-    struct state_row row = {.deleted = true};
-    MDB_val key = lmdb_value(c->key);
-    MDB_val stored;
+    struct state_row row;
+    struct bytes stored;
     bool due = false;
-    int rc = mdb_get(r->txn, r->e.state, &key, &stored);
-    if (rc != 0 && rc != MDB_NOTFOUND)
+    int rc = row_find(&r->e, r->txn, c->key, &row, &stored);
+    if (rc != 0)
         return restore_failure(r, rc);
-    if (rc == 0 && row_decode(c->key, stored_bytes(stored), &row) != ERR_OK)
-        return restore_failure(r, MDB_CORRUPTED);
     if (!fits(r, seq, c, &row, &due))
         return misfit(r, seq, c->key);
     if (!due)
         return ERR_OK;
     bool was_there = !row.deleted;
-    row.modified = seq;
-    row.deleted = c->op != CHANGE_PUT;
-    row.created = row.deleted ? 0 : was_there ? row.created : seq;
-    row.version = row.deleted ? 0 : was_there ? row.version + 1 : 1;
-    row.value = c->value;
+    row_change(&row, seq, c);
     r->keys += (uint64_t)!row.deleted - (uint64_t)was_there;
     r->bytes += APPLY_COST + c->key.size + c->value.size;
-    if (rc == 0)
-        tally_remove(&r->tally, c->key, stored_bytes(stored));
-    rc = row_put(&r->e, r->txn, c->key, &row, &r->tally);
+    rc = row_replace(&r->e, r->txn, c->key, stored, &row, &r->tally);
     return rc ? restore_failure(r, rc) : ERR_OK;
 }
 

@@ -124,6 +124,41 @@ int row_put(const struct environment *e, MDB_txn *txn, struct bytes key,
     return row->deleted ? tombstone_put(e, txn, row->modified, key) : 0;
 }
 
+int row_find(const struct environment *e, MDB_txn *txn, struct bytes key, struct state_row *ret_row,
+             struct bytes *ret_stored)
+{
+    MDB_val stored_key = lmdb_value(key);
+    MDB_val stored;
+    int rc = mdb_get(txn, e->state, &stored_key, &stored);
+    if (rc == MDB_NOTFOUND) {
+        *ret_row = (struct state_row){.deleted = true};
+        *ret_stored = (struct bytes){NULL, 0};
+        return 0;
+    }
+    if (rc != 0)
+        return rc;
+    *ret_stored = stored_bytes(stored);
+    return row_decode(key, *ret_stored, ret_row) == ERR_OK ? 0 : MDB_CORRUPTED;
+}
+
+void row_change(struct state_row *row, uint64_t seq, const struct change *change)
+{
+    bool was_there = !row->deleted;
+    row->modified = seq;
+    row->deleted = change->op != CHANGE_PUT;
+    row->created = row->deleted ? 0 : was_there ? row->created : seq;
+    row->version = row->deleted ? 0 : was_there ? row->version + 1 : 1;
+    row->value = change->value;
+}
+
+int row_replace(const struct environment *e, MDB_txn *txn, struct bytes key, struct bytes stored,
+                const struct state_row *row, struct tally *tally)
+{
+    if (stored.size > 0)
+        tally_remove(tally, key, stored);
+    return row_put(e, txn, key, row, tally);
+}
+
 /* ---- the writer's view ---- */
 
 int journal_view_begin(struct journal *j, struct failure *failure)
@@ -250,10 +285,9 @@ int journal_batch_put_row(struct journal *j, struct bytes key, const struct stat
         err = space_charge_row(j, SEQ_KEY_SIZE + key.size, failure);
     if (err != ERR_OK)
         return j->batch_error = err;
-    if (is_there)
-        tally_remove(&j->next_tally, key, stored_bytes(stored));
     j->tally_due = true;
-    rc = row_put(&j->environment, j->txn, key, row, &j->next_tally);
+    struct bytes before = is_there ? stored_bytes(stored) : (struct bytes){NULL, 0};
+    rc = row_replace(&j->environment, j->txn, key, before, row, &j->next_tally);
     if (rc != 0)
         return j->batch_error = environment_failure(failure, rc, "write a row to", j->directory);
     return ERR_OK;

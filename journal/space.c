@@ -22,7 +22,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -38,13 +37,6 @@ static const uint64_t default_step = UINT64_C(64) << 20;
 static const uint64_t default_reserve = UINT64_C(16) << 20;
 static const uint64_t smallest_share = UINT64_C(256) << 10;
 
-static int data_fd(const struct journal *j)
-{
-    int fd = -1;
-    mdb_env_get_fd(j->environment.lmdb, &fd);
-    return fd;
-}
-
 static uint64_t round_up(uint64_t n, uint64_t unit)
 {
     return (n + unit - 1) / unit * unit;
@@ -55,17 +47,13 @@ static uint64_t less(uint64_t n, uint64_t by)
     return n > by ? n - by : 0;
 }
 
-/* The file size that the process may not pass. */
+/* The size that the data file may not pass. */
 static uint64_t file_limit(const struct journal *j)
 {
     MDB_envinfo info;
-    struct rlimit limit;
     mdb_env_info(j->environment.lmdb, &info);
-    uint64_t most = info.me_mapsize;
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur < most)
-        most = limit.rlim_cur;
-    return most;
+    uint64_t limit = environment_file_limit();
+    return limit < info.me_mapsize ? limit : info.me_mapsize;
 }
 
 /* Asks the disk to back the file up to end. 0 or an errno. */
@@ -79,7 +67,8 @@ static int extend(struct journal *j, uint64_t end)
     uint64_t more = end - s->allocated;
     int rc = 0;
     do {
-        rc = s->unsupported || fallocate(data_fd(j), 0, (off_t)s->allocated, (off_t)more) == 0
+        rc = s->unsupported || fallocate(environment_fd(&j->environment), 0, (off_t)s->allocated,
+                                         (off_t)more) == 0
                  ? 0
                  : errno;
     } while (rc == EINTR);
@@ -87,7 +76,8 @@ static int extend(struct journal *j, uint64_t end)
         s->unsupported = true;
     if (s->unsupported) {
         struct statvfs disk;
-        if (fstatvfs(data_fd(j), &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < more)
+        if (fstatvfs(environment_fd(&j->environment), &disk) == 0 &&
+            (uint64_t)disk.f_bavail * disk.f_frsize < more)
             return ENOSPC;
         return 0; /* there is room now; nothing is promised, so allocated stays */
     }
@@ -110,7 +100,7 @@ void space_open(struct journal *j, const struct journal_options *options)
     struct statvfs disk;
     struct stat file;
     uint64_t size = file_limit(j);
-    if (fstatvfs(data_fd(j), &disk) == 0 && disk.f_blocks > 0 &&
+    if (fstatvfs(environment_fd(&j->environment), &disk) == 0 && disk.f_blocks > 0 &&
         (uint64_t)disk.f_blocks * disk.f_frsize < size)
         size = (uint64_t)disk.f_blocks * disk.f_frsize;
     *s = (struct space){
@@ -121,7 +111,7 @@ void space_open(struct journal *j, const struct journal_options *options)
     };
     s->step = round_up(s->step, j->environment.page_size);
     /* The file's tail may be what an earlier run allocated, or a hole that a copy made of it. */
-    if (fstat(data_fd(j), &file) == 0 && (uint64_t)file.st_size > s->allocated)
+    if (fstat(environment_fd(&j->environment), &file) == 0 && (uint64_t)file.st_size > s->allocated)
         (void)extend(j, (uint64_t)file.st_size);
 }
 

@@ -21,7 +21,7 @@ struct before {
     uint16_t open;         /* changes that have not */
 
     struct replay_call call;
-    int64_t due_ms;    /* WAITING: the reply is. IDLE: ask then */
+    int64_t due_ms;    /* IDLE: ask then. Otherwise the reply is */
     uint32_t failures; /* in a row */
     uint16_t asked_for[BEFORE_BATCH_MAX];
 
@@ -114,7 +114,7 @@ static void ask(struct before *b)
         b->due_ms = v->now_ms + BEFORE_REPLY_MS;
         b->asked += n;
     } else {
-        /* Too much is under way, or the connection is lost, which the watch is told as well. */
+        /* Out of memory, or the connection is lost, which the watch is told as well. */
         b->due_ms = v->now_ms + ASK_LATER_MS;
     }
 }
@@ -201,9 +201,11 @@ static int look(struct before *b)
 {
     struct vigil *v = b->connection;
     int err = ERR_OK;
+    if (replay_call_is_waiting(&b->call))
+        b->due_ms = replay_call_due_ms(v, &b->call, BEFORE_REPLY_MS);
     if (b->call.state == REPLAY_ARRIVED)
         err = take_frame(b);
-    else if (b->call.state == REPLAY_WAITING && v->now_ms >= b->due_ms)
+    else if (replay_call_is_waiting(&b->call) && v->now_ms >= b->due_ms)
         err = ERR_TIMEOUT;
     else
         return ERR_OK;

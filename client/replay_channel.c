@@ -65,6 +65,40 @@ void replay_call_more(struct vigil *v, uint8_t op, uint8_t flags, size_t *place)
     *place = request_begin(&c->buffer, &header);
 }
 
+/* What cannot be sent now is tried again after the next reply, or step. */
+static void send_queued(struct vigil *v)
+{
+    struct replay_channel *c = &v->replay;
+    for (struct replay_call *call = c->waiting; call; call = call->next) {
+        if (call->state != REPLAY_QUEUED)
+            continue;
+        if (c->sent_count >= REPLAY_SENT_MAX ||
+            zmq_msg_send(&call->frame, c->socket, ZMQ_DONTWAIT) < 0)
+            return;
+        call->state = REPLAY_SENT;
+        call->sent_ms = v->now_ms;
+        c->sent_count++;
+    }
+}
+
+/* Takes what the buffer holds. */
+static int enqueue(struct replay_channel *c, struct replay_call *call)
+{
+    if (zmq_msg_init_size(&call->frame, c->buffer.size) != 0)
+        return ERR_NO_MEMORY;
+    memcpy(zmq_msg_data(&call->frame), c->buffer.data, c->buffer.size);
+    call->id = c->next_id;
+    call->count = c->count;
+    c->next_id += c->count;
+    call->state = REPLAY_QUEUED;
+    call->next = NULL;
+    struct replay_call **link = &c->waiting;
+    while (*link)
+        link = &(*link)->next;
+    *link = call;
+    return ERR_OK;
+}
+
 int replay_call_end(struct vigil *v, struct replay_call *call, size_t place)
 {
     struct replay_channel *c = &v->replay;
@@ -74,44 +108,41 @@ int replay_call_end(struct vigil *v, struct replay_call *call, size_t place)
         return connection_fail(v, ERR_NO_MEMORY, NULL);
     if (v->state != CHANNEL_READY)
         return ERR_DISCONNECTED; /* the failure text tells why */
-    if (c->waiting_count >= REPLAY_CALLS_MAX)
-        return connection_fail(v, ERR_BUSY, NULL);
     int err = open_socket(v);
     if (err)
         return err;
-    if (zmq_send(c->socket, c->buffer.data, c->buffer.size, ZMQ_DONTWAIT) < 0)
-        return connection_fail(v, ERR_BUSY, "cannot ask for a replay: %s",
-                               zmq_strerror(zmq_errno()));
-    call->id = c->next_id;
-    call->count = c->count;
-    c->next_id += c->count;
-    call->state = REPLAY_WAITING;
-    call->next = NULL;
-    struct replay_call **link = &c->waiting;
-    while (*link)
-        link = &(*link)->next;
-    *link = call;
-    c->waiting_count++;
+    if (enqueue(c, call) != ERR_OK)
+        return connection_fail(v, ERR_NO_MEMORY, NULL);
+    send_queued(v);
     return ERR_OK;
+}
+
+int64_t replay_call_due_ms(const struct vigil *v, const struct replay_call *call,
+                           int64_t patience_ms)
+{
+    return (call->state == REPLAY_SENT ? call->sent_ms : v->now_ms) + patience_ms;
 }
 
 static void unlink_call(struct replay_channel *c, struct replay_call *call)
 {
-    for (struct replay_call **link = &c->waiting; *link; link = &(*link)->next) {
-        if (*link == call) {
-            *link = call->next;
-            c->waiting_count--;
-            return;
-        }
-    }
+    struct replay_call **link = &c->waiting;
+    while (*link != call)
+        link = &(*link)->next;
+    *link = call->next;
+    if (call->state == REPLAY_SENT)
+        c->sent_count--;
+    else
+        zmq_msg_close(&call->frame);
 }
 
 void replay_call_reset(struct vigil *v, struct replay_call *call)
 {
-    if (call->state == REPLAY_WAITING)
-        unlink_call(&v->replay, call);
-    else if (call->state == REPLAY_ARRIVED)
+    if (call->state == REPLAY_ARRIVED) {
         zmq_msg_close(&call->frame);
+    } else if (replay_call_is_waiting(call)) {
+        unlink_call(&v->replay, call);
+        send_queued(v);
+    }
     call->state = REPLAY_IDLE;
 }
 
@@ -145,13 +176,11 @@ static void arrive(struct replay_call *call, int error)
 /* The call that a reply answers; an error without an id answers the oldest. */
 static struct replay_call *find_call(struct replay_channel *c, const struct reply_header *h)
 {
-    if (h->id == 0 && h->status)
-        return c->waiting;
-    for (struct replay_call *call = c->waiting; call; call = call->next) {
-        if (call->id == h->id)
-            return call;
-    }
-    return NULL;
+    struct replay_call *call = c->waiting;
+    bool oldest = h->id == 0 && h->status;
+    while (call && call->state == REPLAY_SENT && call->id != h->id && !oldest)
+        call = call->next;
+    return call && call->state == REPLAY_SENT ? call : NULL;
 }
 
 /* As many replies as there were requests, or one that refuses them all. */
@@ -198,6 +227,7 @@ void replay_channel_receive(struct vigil *v)
         if (got >= 0)
             take_message(v, &m);
         zmq_msg_close(&m);
+        send_queued(v);
         if (failure && failure != EINTR)
             return;
     }
@@ -237,11 +267,11 @@ int replay_call_explain(struct vigil *v, const struct replay_call *call)
 int replay_call_wait(struct vigil *v, struct replay_call *call, int timeout_ms)
 {
     int64_t deadline = deadline_after(timeout_ms);
-    while (call->state == REPLAY_WAITING) {
+    while (replay_call_is_waiting(call)) {
         int64_t now = clock_now_ms();
         if (now >= deadline) {
             connection_step(v);
-            if (call->state != REPLAY_WAITING)
+            if (!replay_call_is_waiting(call))
                 break;
             replay_call_reset(v, call);
             return call_timed_out(v, timeout_ms);

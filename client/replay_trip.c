@@ -34,7 +34,7 @@ static int ask(struct vigil *v, const struct trip_question *q, struct replay_cal
 
 static int give_up(struct vigil *v, int err)
 {
-    if (err == ERR_BUSY) /* the watches of this connection have their replays under way */
+    if (err == ERR_BUSY)
         return connection_fail(v, ERR_TIMEOUT, NULL);
     return connection_fail(v, err, "%s: the server is not there", v->endpoint_text);
 }

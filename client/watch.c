@@ -168,18 +168,21 @@ static void take_replay(struct vigil_watch *w)
 
 static void drive_replay(struct vigil_watch *w)
 {
+    struct vigil *v = w->connection;
     struct watch_rule *rule = &w->rule;
     uint64_t after;
     if (w->chunk.held && !rule->chunk)
         drop(w, &w->chunk);
     if (!rule->asked && w->replay.state != REPLAY_IDLE)
-        replay_call_reset(w->connection, &w->replay); /* it answers nothing that is asked now */
+        replay_call_reset(v, &w->replay); /* it answers nothing that is asked now */
+    if (replay_call_is_waiting(&w->replay))
+        watch_rule_replay_due(rule, replay_call_due_ms(v, &w->replay, WATCH_REPLAY_MS));
     if (w->replay.state == REPLAY_ARRIVED) {
         watch_rule_replay_arrived(rule);
         if (!w->chunk.held)
             take_replay(w);
     }
-    if (watch_rule_wants_replay(rule, w->connection->now_ms, &after))
+    if (watch_rule_wants_replay(rule, v->now_ms, &after))
         ask_replay(w, after);
 }
 

@@ -305,6 +305,11 @@ void watch_rule_asked_replay(struct watch_rule *w, int64_t now_ms, uint64_t afte
     w->replay_due_ms = now_ms + WATCH_REPLAY_MS;
 }
 
+void watch_rule_replay_due(struct watch_rule *w, int64_t due_ms)
+{
+    w->replay_due_ms = due_ms;
+}
+
 void watch_rule_replay_later(struct watch_rule *w, int64_t now_ms, int64_t delay_ms)
 {
     w->replay_due_ms = now_ms + delay_ms;

@@ -146,6 +146,8 @@ void watch_rule_delivered(struct watch_rule *w, uint64_t seq);
 /* One request ahead of what is being handed out, so that the server is at work meanwhile. */
 bool watch_rule_wants_replay(const struct watch_rule *w, int64_t now_ms, uint64_t *ret_after);
 void watch_rule_asked_replay(struct watch_rule *w, int64_t now_ms, uint64_t after);
+/* The reply to the request in hand is due then: the request has been standing in line. */
+void watch_rule_replay_due(struct watch_rule *w, int64_t due_ms);
 /* It could not be asked just now. */
 void watch_rule_replay_later(struct watch_rule *w, int64_t now_ms, int64_t delay_ms);
 /* The reply is there; it is taken once the chunk before it has been handed out. */

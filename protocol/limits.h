@@ -92,6 +92,7 @@
 #define LEASE_MS 30000
 
 /* Replay, listings, histories: bounds per reply. */
+#define LIMIT_REPLAY_WINDOW_MESSAGES 4 /* request messages a client may have unanswered */
 #define LIMIT_REPLAY_BYTES (1u << 20)
 #define LIMIT_REPLAY_RECORDS_SCANNED 65536
 #define LIMIT_REPLAY_TIME_MS 20

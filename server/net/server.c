@@ -20,11 +20,11 @@ enum {
     REQUEST_RECEIVE_QUEUE = 8, /* messages per client, of up to 4 MiB each; it keeps the rest */
     /* A peer's reading is heard of in steps of half the queue: twice the window is never full. */
     REQUEST_SEND_QUEUE = 2 * LIMIT_WINDOW_MESSAGES + 16,
-    STREAM_RECEIVE_QUEUE = 64,        /* subscriptions */
-    STREAM_MESSAGE_IN = 64,           /* bytes of one */
-    REPLAY_QUEUE = 4,                 /* requests and chunks per client */
-    REPLAY_MESSAGE_SIZE = 256 * 1024, /* bytes of a request message */
-    LINGER_MS = 250                   /* at the end, for replies that are on their way */
+    STREAM_RECEIVE_QUEUE = 64,                       /* subscriptions */
+    STREAM_MESSAGE_IN = 64,                          /* bytes of one */
+    REPLAY_QUEUE = 2 * LIMIT_REPLAY_WINDOW_MESSAGES, /* likewise; requests and chunks */
+    REPLAY_MESSAGE_SIZE = 256 * 1024,                /* bytes of a request message */
+    LINGER_MS = 250 /* at the end, for replies that are on their way */
 };
 
 static uint64_t function_processor_us(void *context)

@@ -4,6 +4,7 @@
  *
  * ctest: TIMEOUT=180
  */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -339,6 +340,49 @@ static void watches_share_a_connection(void **state)
     vigil_watch_close(b);
 }
 
+static bool replies_were_dropped(vigil *v)
+{
+    static const char name[] = "replay_dropped";
+    const void *map;
+    size_t size;
+    assert_int_equal(vigil_status(v, &map, &size), VIGIL_OK);
+    const uint8_t *at = memmem(map, size, name, sizeof name - 1);
+    assert_non_null(at);
+    return at[sizeof name - 1] != 0;
+}
+
+/* Many replays at once over one connection, whose reader lets their answers lie for longer than all
+ * buffers between the two hold: none is dropped, so none has to be asked for again. */
+static void replays_stand_in_line(void **state)
+{
+    (void)state;
+    enum { WATCHES = 24, RECORDS = 40, SIZE = 100000, LIE_MS = 300 };
+    uint8_t *bytes = malloc(SIZE + 16);
+    char *text = calloc(1, SIZE);
+    vigil_watch *w[WATCHES];
+    assert_non_null(bytes);
+    assert_non_null(text);
+    size_t packed = vigil_pack_string(bytes, SIZE + 16, text, SIZE);
+    for (int i = 0; i < RECORDS; i++)
+        assert_int_equal(vigil_put(f.v, "large", bytes, packed, NULL, NULL), VIGIL_OK);
+    vigil *reader = client_fixture_connect(&f, 0);
+    for (int i = 0; i < WATCHES; i++)
+        w[i] = watch(reader, NULL, VIGIL_SINCE_OLDEST, 0, 0);
+    for (int i = 0; i < WATCHES; i++)
+        assert_int_equal(next(w[i], NULL)->record.seq, 1);
+    poll(NULL, 0, LIE_MS);
+    for (uint64_t seq = 2; seq <= RECORDS; seq++) {
+        for (int i = 0; i < WATCHES; i++)
+            assert_int_equal(next(w[i], NULL)->record.seq, seq);
+    }
+    assert_false(replies_were_dropped(f.v));
+    for (int i = 0; i < WATCHES; i++)
+        vigil_watch_close(w[i]);
+    vigil_close(reader);
+    free(bytes);
+    free(text);
+}
+
 /* Each descriptor wakes its own watch, also for what another handle has read from a shared socket.
  */
 static void descriptors_drive_watches(void **state)
@@ -405,6 +449,7 @@ int main(void)
         TEST(bookmarks_move_an_idle_watcher),
         TEST(honest_ends),
         TEST(watches_share_a_connection),
+        TEST(replays_stand_in_line),
         TEST(descriptors_drive_watches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

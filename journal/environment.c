@@ -12,13 +12,19 @@
 #include "journal/environment.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "protocol/record.h"
 
 static const char meta_key[] = "vigil";
-enum { DATABASES_MAX = 7, FILE_MODE = 0600 };
+enum {
+    DATABASES_MAX = 7,
+    FILE_MODE = 0600,
+    WRITE_BACK_PIECES = 4096, /* at most */
+    WRITE_BACK_LEAST = 1 << 16
+};
 
 static const uint64_t gib = UINT64_C(1) << 30;
 
@@ -108,6 +114,27 @@ int environment_fd(const struct environment *e)
     int fd = -1;
     mdb_env_get_fd(e->lmdb, &fd);
     return fd;
+}
+
+/* Only the disk's queue is what this is about: errors, and all that counts, are left to the sync. */
+static void write_back(const struct environment *e)
+{
+    struct stat status;
+    int fd = environment_fd(e);
+    if (fstat(fd, &status) != 0)
+        return;
+    off_t piece = status.st_size / WRITE_BACK_PIECES;
+    piece = piece > WRITE_BACK_LEAST ? piece : WRITE_BACK_LEAST;
+    for (off_t at = 0; at < status.st_size; at += piece)
+        (void)sync_file_range(fd, at, piece,
+                              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                  SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
+int environment_sync(struct environment *e)
+{
+    write_back(e);
+    return mdb_env_sync(e->lmdb, 1);
 }
 
 uint64_t environment_file_limit(void)

@@ -145,6 +145,9 @@ int environment_failure(struct failure *failure, int rc, const char *what, const
 
 /* Of the data file; LMDB's own. */
 int environment_fd(const struct environment *e);
+/* Syncs the data file a piece at a time: what others sync on the same disk meanwhile waits for a
+ * piece, not for the whole. 0, or LMDB's return code. */
+int environment_sync(struct environment *e);
 /* The file size that the process may not pass; UINT64_MAX: it may be of any size. */
 uint64_t environment_file_limit(void);
 

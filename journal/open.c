@@ -333,7 +333,7 @@ int journal_open(const struct journal_options *options, struct journal **ret_jou
 
 static int sync_data(struct journal *j, struct failure *failure)
 {
-    int rc = j->environment.lmdb ? mdb_env_sync(j->environment.lmdb, 1) : EIO;
+    int rc = j->environment.lmdb ? environment_sync(&j->environment) : EIO;
     if (rc == 0)
         return ERR_OK;
     atomic_store(&j->sync_failed, true);

@@ -75,7 +75,7 @@ static int capture(struct journal *j, struct redo_base *ret_base, MDB_txn **ret_
 /* Syncs data.mdb and writes the base into segment. 0 or an errno. */
 static int establish(struct journal *j, unsigned segment, const struct redo_base *base)
 {
-    int rc = mdb_env_sync(j->environment.lmdb, 1);
+    int rc = environment_sync(&j->environment);
     return rc ? rc : redo_base_write(j->redo.files.fd[segment], base);
 }
 

@@ -6,6 +6,8 @@
 enum {
     CHECKPOINT_KEYS = 131072,
     CHECKPOINT_BYTES = 32 << 20,
+    CHECKPOINT_HASTE = 3, /* it is through when the next has changed by the third part */
+    WHOLE = 1 << 16,
     CHECKPOINT_RECORDS = 300000,
     ACTIVE_EXPECTED_MAX = 131072 /* keys for which the first table has room at once */
 };
@@ -281,6 +283,28 @@ size_t core_checkpoint_pending(const struct core *core)
 {
     const struct checkpoint *c = &core->checkpoint;
     return c->frozen ? c->frozen->count - c->confirmed + core->sessions.due : 0;
+}
+
+/* How much of the frozen rows is to be written when so much of limit is there again, of WHOLE. */
+static uint64_t part_of(uint64_t n, uint64_t limit)
+{
+    n *= CHECKPOINT_HASTE;
+    return n < limit ? n * WHOLE / limit : WHOLE;
+}
+
+size_t core_checkpoint_due(const struct core *core)
+{
+    const struct checkpoint *c = &core->checkpoint;
+    const struct core_limits *most = &core->limits;
+    if (!c->frozen)
+        return 0;
+    uint64_t keys = part_of(core->active->count, most->checkpoint_keys);
+    uint64_t bytes = part_of(core->active->bytes, most->checkpoint_bytes);
+    uint64_t records = part_of(core->head - c->seq, most->checkpoint_records);
+    uint64_t part = keys > bytes ? keys : bytes;
+    part = part > records ? part : records;
+    uint64_t rows = c->frozen->count * part / WHOLE;
+    return rows > c->confirmed ? rows - c->confirmed : 0;
 }
 
 void core_checkpoint_confirm(struct core *core)

@@ -3,9 +3,9 @@
  * batch's records, a slice of the checkpoint under way, rows of sessions,
  * cursors and lives, and a step of compaction.
  *
- * A slice is large enough that a frozen overlay has been written before the
- * active one is full: two rows for each change of the batch, and the share of
- * the frozen rows that the batch's bytes have in a checkpoint's, eight times.
+ * A slice is what core_checkpoint_due says, so that a frozen overlay has been
+ * written long before the active one is full and no batch carries much more of
+ * it than others. A few rows wait for more: neighbours share a page.
  */
 #include "server/net/turn.h"
 
@@ -13,11 +13,10 @@
 #include "server/net/log.h"
 
 enum {
-    SLICE_ROWS_EXTRA = 32,          /* with each batch, however small */
-    SLICE_BYTES_EXTRA = 256 * 1024, /* but not more than this */
-    SLICE_ROWS_ALONE = 1024,        /* when nothing else is to be done */
+    SLICE_ROWS_LEAST = 64,         /* with a batch, */
+    SLICE_BYTES_LEAST = 64 * 1024, /* or this */
+    SLICE_ROWS_ALONE = 1024,       /* when nothing else is to be done, */
     SLICE_BYTES_ALONE = 512 * 1024,
-    SLICE_SHARE = 8,
     ROW_OVERHEAD = 64,
     SESSIONS_WITH_BATCH = 64, /* rows of sessions, while a checkpoint needs them */
     SESSIONS_ALONE = 256,
@@ -50,30 +49,31 @@ static uint64_t row_bytes(const struct turn *t)
     return figures.overlay_bytes / keys + ROW_OVERHEAD;
 }
 
-static uint64_t at_least_one(uint64_t n)
+/* The rows that bytes have room for: at least one, at most rows_max. */
+static size_t rows_in(uint64_t bytes, uint64_t one_row_bytes, size_t rows_max)
 {
-    return n ? n : 1;
+    uint64_t rows = bytes / one_row_bytes;
+    return rows < 1 ? 1 : rows < rows_max ? (size_t)rows : rows_max;
+}
+
+/* Whether somebody waits for the checkpoint under way. */
+static bool is_awaited(const struct turn *t)
+{
+    return t->compact_blocked || core_compact_target(t->core) != 0;
 }
 
 /* How many rows this batch takes with it. */
 static uint32_t slice_rows(const struct turn *t, bool alone, uint64_t one_row_bytes)
 {
     size_t pending = core_checkpoint_pending(t->core);
-    if (pending == 0)
-        return 0;
-    uint64_t rows;
-    if (alone) {
-        rows = at_least_one(SLICE_BYTES_ALONE / one_row_bytes);
-        rows = rows < SLICE_ROWS_ALONE ? rows : SLICE_ROWS_ALONE;
-    } else {
-        uint64_t changes = 0;
-        size_t records = core_batch_record_count(t->core);
-        for (size_t i = 0; i < records; i++)
-            changes += wire_load_u16(core_batch_record_at(t->core, i).data + CHANGE_COUNT_AT);
-        uint64_t extra = at_least_one(SLICE_BYTES_EXTRA / one_row_bytes);
-        rows = 2 * changes + (extra < SLICE_ROWS_EXTRA ? extra : SLICE_ROWS_EXTRA) +
-               SLICE_SHARE * pending * core_batch_record_bytes(t->core) / t->checkpoint_bytes;
-    }
+    size_t rows = core_checkpoint_due(t->core);
+    size_t least = rows_in(SLICE_BYTES_LEAST, one_row_bytes, SLICE_ROWS_LEAST);
+    if (alone)
+        rows = rows_in(SLICE_BYTES_ALONE, one_row_bytes, SLICE_ROWS_ALONE);
+    else if (is_awaited(t))
+        rows = rows > least ? rows : least;
+    else if (rows < least && rows < pending)
+        rows = 0;
     return (uint32_t)(rows < pending ? rows : pending);
 }
 

@@ -290,7 +290,6 @@ static int open_turn(struct server *s, struct failure *failure)
     s->turn.streams = s->sockets[ENDPOINT_STREAM];
     s->turn.retention = s->config->retention;
     s->turn.hold = s->config->cursor_hold;
-    s->turn.checkpoint_bytes = s->config->limits.checkpoint_bytes;
     s->turn.incarnation = s->incarnation;
     int err = turn_init(&s->turn);
     return err == ERR_OK ? ERR_OK : failure_set(failure, err, "out of memory");

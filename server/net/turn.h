@@ -45,8 +45,7 @@ struct turn {
     void *requests; /* ROUTER */
     void *streams;  /* XPUB */
     struct journal_retention retention;
-    struct journal_hold hold;  /* its limits, all 0: cursors are not waited for */
-    uint64_t checkpoint_bytes; /* the sizes at which the core starts one */
+    struct journal_hold hold; /* its limits, all 0: cursors are not waited for */
 
     struct routed *batch; /* LIMIT_BATCH_REQUESTS of them, batch_count open */
     size_t batch_count;

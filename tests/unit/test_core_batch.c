@@ -412,6 +412,41 @@ static void test_checkpoint_by_limits(void **state)
     }
 }
 
+/* What is to be written keeps three times ahead of whichever limit the new changes approach. */
+static void test_checkpoint_is_due_in_step(void **state)
+{
+    (void)state;
+    static const struct core_limits limits[] = {
+        {.checkpoint_keys = 300}, {.checkpoint_bytes = 1500}, {.checkpoint_records = 300}};
+    for (size_t i = 0; i < 3; i++) {
+        struct core_fixture f;
+        core_fixture_open(&f, 3, &limits[i]);
+        fill(&f, 0, 200);
+        assert_int_equal(core_checkpoint_due(f.core), 0);
+        core_checkpoint_start(f.core);
+        assert_int_equal(core_checkpoint_due(f.core), 0);
+        size_t pending = core_checkpoint_pending(f.core);
+        size_t before = 0;
+        unsigned changed = 0;
+        while (core_checkpoint_due(f.core) < pending && changed < 300) {
+            fill(&f, 200 + changed, 200 + changed + 10);
+            changed += 10;
+            assert_true(core_checkpoint_due(f.core) > before);
+            before = core_checkpoint_due(f.core);
+        }
+        if (i == 1) /* 3 to 5 bytes each */
+            assert_in_range(changed, limits[i].checkpoint_bytes / 3 / 5,
+                            limits[i].checkpoint_bytes / 3 / 3);
+        else
+            assert_int_equal(changed, 100);
+        core_fixture_begin(&f);
+        core_fixture_slice(&f, 50);
+        core_fixture_commit(&f);
+        assert_int_equal(core_checkpoint_due(f.core), pending - 50);
+        core_fixture_close(&f);
+    }
+}
+
 static void test_restart_with_half_a_checkpoint(void **state)
 {
     struct core_fixture *f = *state;
@@ -464,6 +499,7 @@ int main(void)
         T(test_checkpoint_slice_taken_back),
         T(test_checkpoint_outside_of_a_batch),
         T(test_checkpoint_by_limits),
+        T(test_checkpoint_is_due_in_step),
         T(test_restart_with_half_a_checkpoint),
         T(test_restore_refuses),
     };

@@ -66,8 +66,7 @@ static int set_up(void **state)
         .directory = directory, .durability = JOURNAL_PROCESS, .epoch = 1};
     assert_int_equal(journal_open(&options, &f.journal, &f.failure), ERR_OK);
     core_fixture_open(&f.core, 1, NULL);
-    f.turn = (struct turn){
-        .journal = f.journal, .core = f.core.core, .checkpoint_bytes = 1 << 20, .now_us = 1};
+    f.turn = (struct turn){.journal = f.journal, .core = f.core.core, .now_us = 1};
     return 0;
 }
 

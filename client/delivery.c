@@ -7,7 +7,12 @@
 static const uint64_t session_open_id = UINT64_MAX - 1;
 static const uint64_t session_close_id = UINT64_MAX - 2;
 
-enum { RESUME_FIRST_MS = 10, RESUME_MOST_MS = 1000, CLOSE_LINGER_MS = 100 };
+enum {
+    RESUME_FIRST_MS = 10,
+    RESUME_MOST_MS = 1000,
+    CLOSE_LINGER_MS = 100,
+    GATHER_BEHIND = 3 /* messages */
+};
 
 void delivery_signal_outcomes(struct vigil *v)
 {
@@ -291,10 +296,18 @@ static bool session_lets_pass(struct vigil *v, const struct outbox_message *m)
 }
 
 /* The next message, if it may go now. */
+/* A pipeline that has enough under way gathers what it sends meanwhile: a message more costs both
+ * sides several times what a request more in a message does. With a put each 4 us, over 4
+ * connections, that took the p99 from set to delivery from 3.7 ms and more to 1.2. */
+static bool gathers(const struct vigil *v, const struct outbox_message *m)
+{
+    return v->is_receiving && m == v->outbox.last && v->outbox.sent_count >= GATHER_BEHIND;
+}
+
 static struct outbox_message *next_message(struct vigil *v)
 {
     struct outbox_message *m = v->outbox.unsent;
-    if (!m || v->ignored_count > 0 || v->now_ms < v->resume_ms ||
+    if (!m || gathers(v, m) || v->ignored_count > 0 || v->now_ms < v->resume_ms ||
         v->session.state == SESSION_OPENING || !window_has_room(v, m))
         return NULL;
     if (m->mutations > 0 && client_session_wanted(&v->session, v->now_ms)) {

@@ -2,9 +2,9 @@
  * pipeline.c - sending without waiting, and receiving the outcomes.
  *
  * Requests are gathered into messages: a message leaves when it is full, when
- * nothing is under way, or when the caller is about to wait. So a caller that
- * works through the outcomes of one message and sends a new request for each
- * sends those as one message again.
+ * nothing is under way, or when the caller is about to wait while few are. So a
+ * caller that works through the outcomes of one message and sends a new request
+ * for each sends those as one message again.
  */
 #include "client/channel.h"
 #include "client/clock.h"

@@ -435,7 +435,8 @@ VIGIL_EXPORT int vigil_send_call(vigil *v, const vigil_function *function, const
  * than being applied, until the failure has been received (a read may still be answered). Off at
  * first. Without a session one message at a time is under way. */
 VIGIL_EXPORT void vigil_stop_on_error(vigil *v, bool on);
-/* Hands what is queued to the socket. receive and blocking calls do it as well. */
+/* Hands what is queued to the socket. Blocking calls do it as well, and so does receive, which keeps
+ * the newest requests together behind what is under way, for as long as that is three messages. */
 VIGIL_EXPORT int vigil_flush(vigil *v);
 
 typedef struct vigil_completion {

@@ -4,6 +4,7 @@
  *
  * ctest: TIMEOUT=120
  */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -330,6 +331,24 @@ static void every_kind_can_be_sent(void **state)
     vigil_txn_free(t);
 }
 
+/* What is sent while a few messages wait for their replies goes as one. */
+static void requests_gather_behind_others(void **state)
+{
+    (void)state;
+    enum { COUNT = 100, AT_ONCE = 3 };
+    put_integer(f.v, "k", 0); /* the session is there */
+    uint64_t before = server_figure(f.v, "messages");
+    assert_int_equal(kill(f.server.pid, SIGSTOP), 0);
+    for (int i = 0; i < COUNT; i++) {
+        vigil_completion none;
+        send_integer(f.v, "k", i);
+        assert_int_equal(vigil_receive(f.v, 0, &none), VIGIL_TIMEOUT);
+    }
+    assert_int_equal(kill(f.server.pid, SIGCONT), 0);
+    assert_int_equal(receive_all(f.v), COUNT + 1);
+    assert_int_equal(server_figure(f.v, "messages") - before, AT_ONCE + 1 + 1); /* and status */
+}
+
 static void a_full_pipeline_says_so(void **state)
 {
     (void)state;
@@ -575,6 +594,7 @@ int main(void)
         TEST(status_is_a_map_and_compaction_moves_oldest),
         TEST(outcomes_come_in_order),
         TEST(every_kind_can_be_sent),
+        TEST(requests_gather_behind_others),
         TEST(a_full_pipeline_says_so),
         TEST(a_failure_stops_what_is_behind_it),
         TEST(the_descriptor_tells_when_to_receive),

@@ -1,4 +1,5 @@
 /* client_fixture.c - see client_fixture.h. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,6 +96,25 @@ int64_t integer_of(const void *value, size_t size)
     int64_t integer = 0;
     assert_int_equal(vigil_unpack_int(value, size, &integer), VIGIL_OK);
     return integer;
+}
+
+uint64_t server_figure(vigil *v, const char *name)
+{
+    const void *map;
+    size_t size;
+    uint64_t figure = 0;
+    assert_int_equal(vigil_status(v, &map, &size), VIGIL_OK);
+    const uint8_t *end = (const uint8_t *)map + size;
+    /* The name as MessagePack has it: its length stands before it. */
+    char named[64];
+    int length = snprintf(named, sizeof named, "%c%s", (char)(0xa0 + strlen(name)), name);
+    const uint8_t *at = memmem(map, size, named, (size_t)length);
+    assert_non_null(at);
+    at += length;
+    size_t figure_size = *at < 0x80 ? 1 : 1 + ((size_t)1 << (*at & 3));
+    assert_true(figure_size <= (size_t)(end - at));
+    assert_int_equal(vigil_unpack_uint(at, figure_size, &figure), VIGIL_OK);
+    return figure;
 }
 
 void send_integer(vigil *v, const char *key, int64_t value)

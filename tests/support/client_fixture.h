@@ -41,6 +41,8 @@ uint64_t put_integer(vigil *v, const char *key, int64_t value);
 int64_t integer_of(const void *value, size_t size);
 /* Sends a put of an integer without waiting. */
 void send_integer(vigil *v, const char *key, int64_t value);
+/* One of the server's figures, by its name in vigil_status. */
+uint64_t server_figure(vigil *v, const char *name);
 /* Receives all that is under way; each must have succeeded. Returns the last seq. */
 uint64_t receive_all(vigil *v);
 

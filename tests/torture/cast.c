@@ -36,10 +36,6 @@ static void become(const struct cast *c, struct cast_actor *a)
 {
     char *argv[] = {
         (char *)(uintptr_t)c->program, a->role, a->endpoint, a->history, a->seed, a->number, NULL};
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM); /* until it is ready for it */
-    sigprocmask(SIG_BLOCK, &set, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int log = open(c->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log >= 0)
@@ -53,9 +49,14 @@ bool cast_start(struct cast *c, unsigned index)
     struct cast_actor *a = &c->actors[index];
     if (a->lives++ > 0) /* another life, another way */
         snprintf(a->seed + strlen(a->seed) - 1, 4, "%u", a->lives % 10);
+    sigset_t set, before;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM); /* in the actor: until it is ready for it */
+    sigprocmask(SIG_BLOCK, &set, &before);
     a->pid = fork();
     if (a->pid == 0)
         become(c, a);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     if (a->pid > 0)
         return true;
     a->pid = 0;

@@ -124,6 +124,13 @@ static const uint8_t *node_start(const struct page *page, unsigned index)
     return page->start + load_u16(page->start + PAGE_HEADER_SIZE + 2 * index);
 }
 
+uint64_t page_child(const struct page *page, unsigned index)
+{
+    const uint8_t *n = node_start(page, index);
+    return (uint64_t)load_u16(n) | (uint64_t)load_u16(n + 2) << 16 |
+           (uint64_t)load_u16(n + 4) << 32;
+}
+
 struct node page_node(const struct page *page, unsigned index)
 {
     const uint8_t *n = node_start(page, index);
@@ -132,7 +139,7 @@ struct node page_node(const struct page *page, unsigned index)
     unsigned flags = load_u16(n + 4);
     struct bytes key = {n + PAGE_NODE_SIZE, load_u16(n + NODE_AT_KEY_SIZE)};
     if (page->kind == PAGE_BRANCH)
-        return (struct node){.key = key, .child = low | high << 16 | (uint64_t)flags << 32};
+        return (struct node){.key = key, .child = page_child(page, index)};
     return (struct node){
         .key = key, .data = key.data + key.size, .data_size = low | high << 16, .flags = flags};
 }
@@ -177,7 +184,8 @@ static bool nodes_rise(const struct page *page, bool integer_keys)
     unsigned first = page->kind == PAGE_BRANCH;
     struct bytes before = {NULL, 0};
     for (unsigned i = first; i < page->count; i++) {
-        struct bytes key = page_node(page, i).key;
+        const uint8_t *n = node_start(page, i);
+        struct bytes key = {n + PAGE_NODE_SIZE, load_u16(n + NODE_AT_KEY_SIZE)};
         if (key.size == 0 || (integer_keys && key.size != sizeof(uint64_t)) ||
             (i > first && page_key_compare(before, key, integer_keys) >= 0))
             return false;

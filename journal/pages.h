@@ -106,6 +106,8 @@ bool page_check(const struct pages *p, uint64_t number, bool integer_keys, struc
 /* All of its keys are in the range. */
 bool page_in_range(const struct page *page, const struct key_range *range, bool integer_keys);
 struct node page_node(const struct page *page, unsigned index);
+/* Of a branch: the child of page_node, without the rest. */
+uint64_t page_child(const struct page *page, unsigned index);
 /* The range of the child at index, in a branch with this one. */
 struct key_range page_child_range(const struct page *page, const struct key_range *range,
                                   unsigned index);

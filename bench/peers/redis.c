@@ -121,14 +121,18 @@ int redis_ask(redisContext *context, redisReply **ret_reply, struct failure *fai
     return ERR_OK;
 }
 
-int redis_send(redisContext *context, bool *ret_all, struct failure *failure)
+int redis_send(redisContext *context, struct poll_set *polled, uint32_t number, bool *wants_write,
+               struct failure *failure)
 {
     int all = 0;
     if (redisBufferWrite(context, &all) != REDIS_OK) {
         return redis_fail(failure, context, "cannot send");
     }
-    *ret_all = all != 0;
-    return ERR_OK;
+    if (*wants_write == !all) {
+        return ERR_OK;
+    }
+    *wants_write = !all;
+    return poll_set_want_write(polled, context->fd, number, !all, failure);
 }
 
 int redis_receive(redisContext *context, struct failure *failure)

@@ -6,6 +6,7 @@
 #define VIGIL_BENCH_PEERS_REDIS_H
 
 #include "bench/peers/peer.h"
+#include "bench/peers/poll_set.h"
 
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
@@ -55,8 +56,10 @@ int redis_fail(struct failure *failure, const redisContext *context, const char 
 /* The one reply to a command of a blocking connection; an error reply is a failure. The caller frees. */
 int redis_ask(redisContext *context, redisReply **ret_reply, struct failure *failure,
               const char *format, ...);
-/* Of a connection that does not block: sends, as far as there is room. */
-int redis_send(redisContext *context, bool *ret_all, struct failure *failure);
+/* Of a connection that does not block: sends, as far as there is room. For what is left, the set is to
+ * tell when there is more (as number), which *wants_write remembers. */
+int redis_send(redisContext *context, struct poll_set *polled, uint32_t number, bool *wants_write,
+               struct failure *failure);
 /* Takes what has come into the reader, if anything. */
 int redis_receive(redisContext *context, struct failure *failure);
 

@@ -109,13 +109,7 @@ int peer_start(struct peer_clients *c, uint32_t client, const char *key, const v
 static int send_client(struct peer_clients *c, uint32_t client, struct failure *failure)
 {
     struct client *one = &c->clients[client];
-    bool all = false;
-    int err = redis_send(one->context, &all, failure);
-    if (!err && one->wants_write == all) {
-        one->wants_write = !all;
-        err = poll_set_want_write(&c->polled, one->context->fd, client, !all, failure);
-    }
-    return err;
+    return redis_send(one->context, &c->polled, client, &one->wants_write, failure);
 }
 
 static int send_queued(struct peer_clients *c, struct failure *failure)

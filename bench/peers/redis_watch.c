@@ -178,13 +178,7 @@ static int send_watcher(struct peer_watch *w, uint32_t number, struct failure *f
 {
     struct watcher *one = &w->watchers[number / 2];
     redisContext *context = number % 2 ? one->getter : one->context;
-    bool all = false;
-    int err = redis_send(context, &all, failure);
-    if (!err && one->wants_write == all) {
-        one->wants_write = !all;
-        err = poll_set_want_write(&w->polled, context->fd, number, !all, failure);
-    }
-    return err;
+    return redis_send(context, &w->polled, number, &one->wants_write, failure);
 }
 
 static int take(struct peer_watch *w, uint32_t number, struct failure *failure)

@@ -163,16 +163,18 @@ static bool same_changes(struct work_check *w, const struct seen_record *r)
     return true;
 }
 
-/* Before r is in the state: whether o made it. Unknown counts as made. */
+/* Before r is in the state: whether o is known to have made it. *ret_unknown: it may have. */
 static bool made_record(struct work_check *w, const struct operation *o,
-                        const struct seen_record *r)
+                        const struct seen_record *r, bool *ret_unknown)
 {
     bool same;
+    *ret_unknown = false;
     if (!r || (o->error == 0 && !o->succeeded) || !compares_hold(w, o))
         return false;
     enum model_verdict v = run_steps(w, o, r->seq, true, &same);
+    *ret_unknown = v == MODEL_UNKNOWN;
     if (v != MODEL_DONE)
-        return v == MODEL_UNKNOWN;
+        return false;
     if (same_changes(w, r))
         return same;
     if (!w->why[0])
@@ -203,7 +205,8 @@ static bool made_nothing(struct work_check *w, const struct operation *o)
 struct work_place {
     uint64_t seq;
     size_t operation;
-    char why[WHY_SIZE]; /* it did not make the record there */
+    bool is_unknown;    /* whether it made the record there */
+    char why[WHY_SIZE]; /* it did not */
 };
 
 static int compare_work(const void *left, const void *right)
@@ -260,9 +263,10 @@ static size_t take_seq(struct work_check *w, struct work_place *places, size_t c
     size_t taken = 0;
     for (; taken < count && places[taken].seq == seq; taken++) {
         w->why[0] = '\0';
-        c->changes[places[taken].operation] =
-            made_record(w, &c->e->operations.items[places[taken].operation], r);
-        memcpy(places[taken].why, w->why, WHY_SIZE);
+        struct work_place *place = &places[taken];
+        c->changes[place->operation] =
+            made_record(w, &c->e->operations.items[place->operation], r, &place->is_unknown);
+        memcpy(place->why, w->why, WHY_SIZE);
     }
     if (r)
         world_apply(&w->world, r);
@@ -270,7 +274,8 @@ static size_t take_seq(struct work_check *w, struct work_place *places, size_t c
         const struct operation *o = &c->e->operations.items[places[i].operation];
         checked(c, PROPERTY_RESULTS);
         w->why[0] = '\0';
-        if (!c->changes[places[i].operation] && (o->error != 0 || !made_nothing(w, o)))
+        if (!c->changes[places[i].operation] && !places[i].is_unknown &&
+            (o->error != 0 || !made_nothing(w, o)))
             accuse_work(w, o, &places[i]);
     }
     return taken;

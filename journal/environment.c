@@ -22,8 +22,8 @@ static const char meta_key[] = "vigil";
 enum {
     DATABASES_MAX = 7,
     FILE_MODE = 0600,
-    WRITE_BACK_PIECES = 4096, /* at most */
-    WRITE_BACK_LEAST = 1 << 16
+    WRITE_BACK_PIECES = 1024, /* at most */
+    WRITE_BACK_LEAST = 1 << 18
 };
 
 static const uint64_t gib = UINT64_C(1) << 30;

@@ -6,7 +6,7 @@
 enum {
     CHECKPOINT_KEYS = 131072,
     CHECKPOINT_BYTES = 32 << 20,
-    CHECKPOINT_HASTE = 3, /* it is through when the next has changed by the third part */
+    CHECKPOINT_HASTE = 6, /* it is through when the next has changed by the sixth part */
     WHOLE = 1 << 16,
     CHECKPOINT_RECORDS = 300000,
     ACTIVE_EXPECTED_MAX = 131072 /* keys for which the first table has room at once */

@@ -215,7 +215,7 @@ int core_checkpoint_slice(struct core *core, uint32_t rows_max,
 void core_checkpoint_confirm(struct core *core);
 /* Rows waiting in a frozen overlay, and of sessions for it (0: no checkpoint under way). */
 size_t core_checkpoint_pending(const struct core *core);
-/* Of those in a frozen overlay: how many are to be written by now, so that all are before a third of
+/* Of those in a frozen overlay: how many are to be written by now, so that all are before a sixth of
  * what the next checkpoint waits for has changed. */
 size_t core_checkpoint_due(const struct core *core);
 /* Starts one now, if anything changed since the last (clean stop, compaction that is blocked). */

@@ -4,8 +4,8 @@
 
 #include "server/net/clocks.h"
 #include "server/net/gate_probe.h"
-#include "server/net/zmtp_frames.h"
-#include "server/net/zmtp_hello.h"
+#include "protocol/zmtp_frames.h"
+#include "protocol/zmtp_hello.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/net/zmtp_frames.h"
-#include "server/net/zmtp_hello.h"
+#include "protocol/zmtp_frames.h"
+#include "protocol/zmtp_hello.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

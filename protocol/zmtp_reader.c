@@ -63,8 +63,7 @@ enum zmtp_found zmtp_reader_next(struct zmtp_reader *r, struct bytes data,
         }
         if (data.size - *used - f.header_size < f.body_size)
             return ZMTP_INCOMPLETE;
-        *ret_body =
-            (struct bytes){data.data + *used + f.header_size, (size_t)f.body_size};
+        *ret_body = (struct bytes){data.data + *used + f.header_size, (size_t)f.body_size};
         *used += f.header_size + (size_t)f.body_size;
         return (f.flags & ZMTP_COMMAND) != 0 ? ZMTP_CONTROL : ZMTP_MESSAGE;
     }

@@ -21,7 +21,7 @@ static struct inbox_block *new_block(size_t capacity)
     return b;
 }
 
-static struct inbox_block *new_shared(struct inbox *in)
+static struct inbox_block *new_shared(struct peer_inbox *in)
 {
     struct inbox_block *b = in->spare;
     if (!b)
@@ -49,7 +49,8 @@ static bool place_large(struct inbox_block **rest, struct inbox_place *ret_place
     return true;
 }
 
-bool inbox_place(struct inbox *in, struct inbox_block **rest, struct inbox_place *ret_place)
+bool peer_inbox_place(struct peer_inbox *in, struct inbox_block **rest,
+                      struct inbox_place *ret_place)
 {
     struct inbox_block *r = *rest;
     size_t have = r ? r->size : 0;
@@ -72,8 +73,8 @@ bool inbox_place(struct inbox *in, struct inbox_block **rest, struct inbox_place
     return true;
 }
 
-struct bytes inbox_take(struct inbox *in, struct inbox_block **rest,
-                        const struct inbox_place *place, size_t received)
+struct bytes peer_inbox_take(struct peer_inbox *in, struct inbox_block **rest,
+                             const struct inbox_place *place, size_t received)
 {
     struct inbox_block *r = *rest;
     struct bytes all = {place->data, place->have + received};
@@ -91,7 +92,7 @@ struct bytes inbox_take(struct inbox *in, struct inbox_block **rest,
     return all;
 }
 
-bool inbox_keep(struct inbox_block **rest, struct bytes left, uint64_t wants)
+bool peer_inbox_keep(struct inbox_block **rest, struct bytes left, uint64_t wants)
 {
     if (left.size == 0)
         return true;
@@ -114,7 +115,7 @@ static void free_list(struct inbox_block *b)
     }
 }
 
-void inbox_release(struct inbox *in)
+void peer_inbox_release(struct peer_inbox *in)
 {
     free_list(in->large);
     in->large = NULL;
@@ -133,14 +134,14 @@ void inbox_release(struct inbox *in)
     in->bytes = 0;
 }
 
-void inbox_free(struct inbox *in)
+void peer_inbox_free(struct peer_inbox *in)
 {
-    inbox_release(in);
+    peer_inbox_release(in);
     free_list(in->spare);
-    *in = (struct inbox){0};
+    *in = (struct peer_inbox){0};
 }
 
-void inbox_drop(struct inbox_block *rest)
+void peer_inbox_drop(struct inbox_block *rest)
 {
     free(rest);
 }

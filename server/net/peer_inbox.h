@@ -8,7 +8,7 @@
  *           A small one goes in front of what is read next, in the shared block; a large one grows
  *           until its frame is whole, and then lies in the batch as it is
  *
- * 1. What was handed out stays where it is until inbox_release.
+ * 1. What was handed out stays where it is until peer_inbox_release.
  * 2. A rest grows with what has come, not with what a header claims.
  * 3. A connection with nothing under way holds no memory.
  *
@@ -28,7 +28,7 @@ enum {
 struct inbox_block;
 
 /* Of all connections. Zero it before use. */
-struct inbox {
+struct peer_inbox {
     struct inbox_block *shared; /* the current one; others of the batch follow it */
     struct inbox_block *large;  /* of the batch */
     struct inbox_block *spare;
@@ -45,19 +45,20 @@ struct inbox_place {
 
 /* Takes over the connection's rest (*rest becomes NULL, unless it is a large one that is not whole).
  * False: out of memory, nothing has changed. */
-bool inbox_place(struct inbox *in, struct inbox_block **rest, struct inbox_place *ret_place);
+bool peer_inbox_place(struct peer_inbox *in, struct inbox_block **rest,
+                      struct inbox_place *ret_place);
 /* So many bytes have been received to it, or 0. Returns what there is to be read now: nothing while a
  * large rest is not whole. */
-struct bytes inbox_take(struct inbox *in, struct inbox_block **rest,
-                        const struct inbox_place *place, size_t received);
-/* Keeps what is left of what inbox_take gave; wants: as zmtp_reader_wants has it. False: out of memory,
+struct bytes peer_inbox_take(struct peer_inbox *in, struct inbox_block **rest,
+                             const struct inbox_place *place, size_t received);
+/* Keeps what is left of what peer_inbox_take gave; wants: as zmtp_reader_wants has it. False: out of memory,
  * it is lost. */
-bool inbox_keep(struct inbox_block **rest, struct bytes left, uint64_t wants);
+bool peer_inbox_keep(struct inbox_block **rest, struct bytes left, uint64_t wants);
 /* The batch is done with. */
-void inbox_release(struct inbox *in);
+void peer_inbox_release(struct peer_inbox *in);
 /* All blocks, at the end. */
-void inbox_free(struct inbox *in);
+void peer_inbox_free(struct peer_inbox *in);
 /* Of a connection that ends. */
-void inbox_drop(struct inbox_block *rest);
+void peer_inbox_drop(struct inbox_block *rest);
 
 #endif

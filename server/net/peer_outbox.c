@@ -41,8 +41,8 @@ static void put(struct outbox_block *b, struct bytes from, size_t *gone)
     b->end += from.size - skipped;
 }
 
-bool outbox_add(struct peer_outbox *o, struct bytes header, struct bytes body, size_t gone,
-                uint32_t messages)
+bool peer_outbox_add(struct peer_outbox *o, struct bytes header, struct bytes body, size_t gone,
+                     uint32_t messages)
 {
     size_t size = header.size + body.size - gone;
     struct outbox_block *b = o->last;
@@ -58,7 +58,7 @@ bool outbox_add(struct peer_outbox *o, struct bytes header, struct bytes body, s
     return true;
 }
 
-size_t outbox_pieces(const struct peer_outbox *o, struct iovec *pieces, size_t count)
+size_t peer_outbox_pieces(const struct peer_outbox *o, struct iovec *pieces, size_t count)
 {
     size_t i = 0;
     for (struct outbox_block *b = o->first; b && i < count; b = b->next)
@@ -66,7 +66,7 @@ size_t outbox_pieces(const struct peer_outbox *o, struct iovec *pieces, size_t c
     return i;
 }
 
-void outbox_sent(struct peer_outbox *o, size_t bytes)
+void peer_outbox_sent(struct peer_outbox *o, size_t bytes)
 {
     assert(bytes <= o->bytes);
     o->bytes -= bytes;
@@ -85,7 +85,7 @@ void outbox_sent(struct peer_outbox *o, size_t bytes)
     o->last = NULL;
 }
 
-void outbox_free(struct peer_outbox *o)
+void peer_outbox_free(struct peer_outbox *o)
 {
-    outbox_sent(o, o->bytes);
+    peer_outbox_sent(o, o->bytes);
 }

@@ -24,12 +24,12 @@ struct peer_outbox {
 
 /* Copies a frame behind what waits, without its first `gone` bytes, which have been sent. messages: 1,
  * or 0 for a command. False: out of memory, nothing has changed. */
-bool outbox_add(struct peer_outbox *o, struct bytes header, struct bytes body, size_t gone,
-                uint32_t messages);
+bool peer_outbox_add(struct peer_outbox *o, struct bytes header, struct bytes body, size_t gone,
+                     uint32_t messages);
 /* The first bytes that wait, as up to count pieces; returns how many. Valid until the next call. */
-size_t outbox_pieces(const struct peer_outbox *o, struct iovec *pieces, size_t count);
+size_t peer_outbox_pieces(const struct peer_outbox *o, struct iovec *pieces, size_t count);
 /* So many bytes have gone, at most o->bytes. */
-void outbox_sent(struct peer_outbox *o, size_t bytes);
-void outbox_free(struct peer_outbox *o);
+void peer_outbox_sent(struct peer_outbox *o, size_t bytes);
+void peer_outbox_free(struct peer_outbox *o);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "server/net/clocks.h"
 #include "server/net/gate.h"
-#include "server/net/peer.h"
+#include "server/net/connection.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -22,7 +22,7 @@ int peers_new(uint64_t message_size_max, size_t descriptors_max, struct peers **
               struct failure *failure)
 {
     struct peers *p = calloc(1, sizeof *p);
-    struct peer **table = calloc(descriptors_max, sizeof *table);
+    struct connection **table = calloc(descriptors_max, sizeof *table);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (!p || !table || epoll < 0) {
         int reason = errno;
@@ -51,7 +51,7 @@ int peers_descriptor(const struct peers *p)
     return p->epoll;
 }
 
-struct peer *peers_at(const struct peers *p, uint32_t fd)
+struct connection *peers_at(const struct peers *p, uint32_t fd)
 {
     return fd < p->table_size ? p->table[fd] : NULL;
 }
@@ -105,7 +105,7 @@ static void begin(struct peers *p, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN,
                                 .data.u64 = peers_mark(PEERS_CONNECTION, (uint32_t)fd)};
-    struct peer *c = (size_t)fd < p->table_size ? calloc(1, sizeof *c) : NULL;
+    struct connection *c = (size_t)fd < p->table_size ? calloc(1, sizeof *c) : NULL;
     struct zmtp_hello *hello = c ? calloc(1, sizeof *hello) : NULL;
     if (!hello || !greet(fd) || epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
         free(hello);
@@ -121,17 +121,17 @@ static void begin(struct peers *p, int fd)
     p->table[fd] = c;
 }
 
-void peers_welcome(struct peers *p, struct peer *c)
+void peers_welcome(struct peers *p, struct connection *c)
 {
     free(c->hello);
     c->hello = NULL;
     TAILQ_REMOVE(&p->newcomers, c, link);
 }
 
-void peers_end(struct peers *p, struct peer *c)
+void peers_end(struct peers *p, struct connection *c)
 {
     peers_drop_replies(p, c);
-    inbox_drop(c->rest);
+    peer_inbox_drop(c->rest);
     if (c->hello)
         peers_welcome(p, c);
     if (c->is_pending) {
@@ -147,7 +147,7 @@ void peers_end(struct peers *p, struct peer *c)
     free(c);
 }
 
-bool peers_wait_for_room(struct peers *p, struct peer *c, bool wanted)
+bool peers_wait_for_room(struct peers *p, struct connection *c, bool wanted)
 {
     struct epoll_event event = {.events = wanted ? EPOLLIN | EPOLLOUT : EPOLLIN,
                                 .data.u64 = peers_mark(PEERS_CONNECTION, (uint32_t)c->fd)};
@@ -159,7 +159,7 @@ bool peers_wait_for_room(struct peers *p, struct peer *c, bool wanted)
 
 static void end_late_newcomers(struct peers *p, uint64_t now_us)
 {
-    struct peer *c;
+    struct connection *c;
     while ((c = TAILQ_FIRST(&p->newcomers)) && c->due_us <= now_us)
         peers_end(p, c);
 }
@@ -251,7 +251,7 @@ static void sort_events(struct peers *p, size_t count)
 /* Until a handshake is late, or a listener's pause is over. */
 static int shorten(const struct peers *p, int timeout_ms, uint64_t now_us)
 {
-    const struct peer *first = TAILQ_FIRST(&p->newcomers);
+    const struct connection *first = TAILQ_FIRST(&p->newcomers);
     if (first) {
         uint64_t left_us = first->due_us > now_us ? first->due_us - now_us : 0;
         int left_ms = (int)((left_us + 999) / 1000);
@@ -300,7 +300,7 @@ static size_t prepare_to_linger(struct peers *p)
 {
     size_t lingering = 0;
     for (uint32_t fd = 0; fd < p->table_size; fd++) {
-        struct peer *c = p->table[fd];
+        struct connection *c = p->table[fd];
         struct epoll_event event = {.events = EPOLLOUT,
                                     .data.u64 = peers_mark(PEERS_CONNECTION, fd)};
         if (!c)
@@ -322,9 +322,9 @@ static void linger(struct peers *p, unsigned linger_ms)
         int count = epoll_wait(p->epoll, p->ready, PEERS_EVENTS, left_ms);
         for (int i = 0; i < count; i++) {
             uint64_t mark = p->ready[i].data.u64;
-            struct peer *c = peers_mark_kind(mark) == PEERS_CONNECTION
-                                 ? peers_at(p, peers_mark_index(mark))
-                                 : NULL;
+            struct connection *c = peers_mark_kind(mark) == PEERS_CONNECTION
+                                       ? peers_at(p, peers_mark_index(mark))
+                                       : NULL;
             if (!c)
                 continue;
             peers_write(p, c);
@@ -350,7 +350,7 @@ void peers_free(struct peers *p, unsigned linger_ms)
         if (p->table[fd])
             peers_end(p, p->table[fd]);
     }
-    inbox_free(&p->inbox);
+    peer_inbox_free(&p->inbox);
     close(p->epoll);
     free(p->table);
     free(p);

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 /* peers_listen.c - see peers.h: listeners. Addresses are taken as ZeroMQ takes them: "*", numeric ones
  * and names of interfaces; names of hosts are not looked up. */
-#include "server/net/peer.h"
+#include "server/net/connection.h"
 
 #include <errno.h>
 #include <ifaddrs.h>

@@ -1,14 +1,14 @@
 #define _GNU_SOURCE
 /* peers_read.c - see peers.h: from ready connections to messages. */
 #include "server/net/gate.h"
-#include "server/net/peer.h"
+#include "server/net/connection.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
 enum {
-    TRIFLES_MAX = 4096,      /* pings and refusals of one turn, which fill no batch */
-    BATCH_BYTES = 16 << 20   /* of the messages of a batch, and what lies between them */
+    TRIFLES_MAX = 4096,    /* pings and refusals of one turn, which fill no batch */
+    BATCH_BYTES = 16 << 20 /* of the messages of a batch, and what lies between them */
 };
 
 /* ---- introductions ---- */
@@ -21,7 +21,7 @@ static bool is_welcome(enum zmtp_verdict verdict, const struct zmtp_hello *h)
 }
 
 /* Takes what belongs to the hello off data. False: it is not let in, and has ended. */
-static bool introduce(struct peers *p, struct peer *c, struct bytes *data)
+static bool introduce(struct peers *p, struct connection *c, struct bytes *data)
 {
     size_t used = 0;
     if (data->size == 0)
@@ -43,14 +43,14 @@ static bool introduce(struct peers *p, struct peer *c, struct bytes *data)
 /* ---- receiving ---- */
 
 /* Goes on with c later in any case: something whole may be left of it. */
-static void make_pending(struct peers *p, struct peer *c)
+static void make_pending(struct peers *p, struct connection *c)
 {
     TAILQ_INSERT_TAIL(&p->pending, c, link);
     p->pending_count++;
     c->is_pending = true;
 }
 
-static void end_pending(struct peers *p, struct peer *c)
+static void end_pending(struct peers *p, struct connection *c)
 {
     if (!c->is_pending)
         return;
@@ -61,11 +61,11 @@ static void end_pending(struct peers *p, struct peer *c)
 
 /* Receives once. True: p->current and p->unread are set. What a peer sent before it went is there as
  * well: only with nothing left of it has it ended. */
-static bool read_peer(struct peers *p, struct peer *c)
+static bool read_connection(struct peers *p, struct connection *c)
 {
     struct inbox_place place;
     end_pending(p, c);
-    if (!inbox_place(&p->inbox, &c->rest, &place)) {
+    if (!peer_inbox_place(&p->inbox, &c->rest, &place)) {
         peers_end(p, c); /* which gives some memory back */
         return false;
     }
@@ -76,7 +76,7 @@ static bool read_peer(struct peers *p, struct peer *c)
     bool is_over = got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
     size_t received = got > 0 ? (size_t)got : 0;
     p->more_waits = p->more_waits || received == place.room;
-    struct bytes data = inbox_take(&p->inbox, &c->rest, &place, received);
+    struct bytes data = peer_inbox_take(&p->inbox, &c->rest, &place, received);
     if (is_over && (data.size == 0 || c->hello)) {
         peers_end(p, c);
         return false;
@@ -92,11 +92,11 @@ static bool read_peer(struct peers *p, struct peer *c)
 }
 
 /* Ready ones first, then those of which something was left. NULL: the round is over. */
-static struct peer *next_peer(struct peers *p)
+static struct connection *next_connection(struct peers *p)
 {
     while (p->ready_at < p->ready_count) {
         const struct epoll_event *event = &p->ready[p->ready_at++];
-        struct peer *c = peers_at(p, peers_mark_index(event->data.u64));
+        struct connection *c = peers_at(p, peers_mark_index(event->data.u64));
         if (!c) /* it has ended meanwhile */
             continue;
         if ((event->events & EPOLLOUT) != 0)
@@ -115,15 +115,15 @@ static struct peer *next_peer(struct peers *p)
 /* What is left of the current one's bytes stays with it. */
 static void leave(struct peers *p, uint64_t wants)
 {
-    struct peer *c = p->current;
+    struct connection *c = p->current;
     p->current = NULL;
-    if (!inbox_keep(&c->rest, p->unread, wants))
+    if (!peer_inbox_keep(&c->rest, p->unread, wants))
         peers_end(p, c);
 }
 
 /* ---- messages ---- */
 
-static void answer(struct peers *p, struct peer *c, struct bytes command)
+static void answer(struct peers *p, struct connection *c, struct bytes command)
 {
     uint8_t pong[ZMTP_PONG_MAX];
     size_t size = zmtp_pong(command, pong);
@@ -131,7 +131,7 @@ static void answer(struct peers *p, struct peer *c, struct bytes command)
         peers_send_command(p, c, (struct bytes){pong, size});
 }
 
-static void write_name(const struct peer *c, uint8_t out[PEERS_NAME_SIZE])
+static void write_name(const struct connection *c, uint8_t out[PEERS_NAME_SIZE])
 {
     wire_store_u32(out, (uint32_t)c->fd);
     wire_store_u64(out + 4, c->serial);
@@ -140,7 +140,7 @@ static void write_name(const struct peer *c, uint8_t out[PEERS_NAME_SIZE])
 /* The next thing of the current peer; PEERS_NONE: it has no more, or something that is no message. */
 static enum peers_result read_current(struct peers *p, struct peer_message *ret_message)
 {
-    struct peer *c = p->current;
+    struct connection *c = p->current;
     struct bytes body = {NULL, 0};
     size_t used = 0;
     enum zmtp_found found =
@@ -183,10 +183,10 @@ enum peers_result peers_receive(struct peers *p, struct peer_message *ret_messag
                 return result;
             continue;
         }
-        struct peer *c = next_peer(p);
+        struct connection *c = next_connection(p);
         if (!c)
             return PEERS_NONE;
-        read_peer(p, c);
+        read_connection(p, c);
     }
     return PEERS_NONE;
 }
@@ -203,10 +203,10 @@ bool peers_batch_full(const struct peers *p)
 
 void peers_release(struct peers *p)
 {
-    struct peer *c = p->current;
+    struct connection *c = p->current;
     if (c) {
         make_pending(p, c);
         leave(p, 0);
     }
-    inbox_release(&p->inbox);
+    peer_inbox_release(&p->inbox);
 }

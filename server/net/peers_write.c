@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 /* peers_write.c - see peers.h: replies. */
-#include "server/net/peer.h"
+#include "server/net/connection.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -11,23 +11,23 @@ enum {
     PIECES_MAX = 16
 };
 
-static struct peer *find(const struct peers *p, struct bytes name)
+static struct connection *find(const struct peers *p, struct bytes name)
 {
     if (name.size != PEERS_NAME_SIZE)
         return NULL;
-    struct peer *c = peers_at(p, wire_load_u32(name.data));
+    struct connection *c = peers_at(p, wire_load_u32(name.data));
     return c && c->serial == wire_load_u64(name.data + 4) ? c : NULL;
 }
 
-void peers_drop_replies(struct peers *p, struct peer *c)
+void peers_drop_replies(struct peers *p, struct connection *c)
 {
     p->waiting -= c->out.bytes;
-    outbox_free(&c->out);
+    peer_outbox_free(&c->out);
 }
 
 /* It cannot be told anything any more, and will see that. What it has sent is still read; that it has
  * ended is heard then. */
-static void give_up(struct peers *p, struct peer *c)
+static void give_up(struct peers *p, struct connection *c)
 {
     peers_drop_replies(p, c);
     c->is_deaf = true;
@@ -36,44 +36,44 @@ static void give_up(struct peers *p, struct peer *c)
         peers_wait_for_room(p, c, false);
 }
 
-static bool has_room(const struct peers *p, const struct peer *c, size_t size)
+static bool has_room(const struct peers *p, const struct connection *c, size_t size)
 {
     if (c->out.messages >= PEERS_WAITING_MESSAGES || c->out.bytes >= PEERS_WAITING_BYTES)
         return false;
     return p->waiting < PEERS_WAITING_BYTES_ALL || (c->out.bytes == 0 && size <= LITTLE_BYTES);
 }
 
-static bool add(struct peers *p, struct peer *c, struct bytes header, struct bytes body,
+static bool add(struct peers *p, struct connection *c, struct bytes header, struct bytes body,
                 size_t gone, uint32_t messages)
 {
-    if (!outbox_add(&c->out, header, body, gone, messages))
+    if (!peer_outbox_add(&c->out, header, body, gone, messages))
         return false;
     p->waiting += header.size + body.size - gone;
     return true;
 }
 
 /* Of what waits and the pieces behind it: returns how many bytes have gone, -1 if none ever will. */
-static ssize_t send_pieces(struct peer *c, struct iovec *pieces, size_t count)
+static ssize_t send_pieces(struct connection *c, struct iovec *pieces, size_t count)
 {
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
-    ssize_t sent = count == 1 ? send(c->fd, pieces[0].iov_base, pieces[0].iov_len,
-                                     MSG_NOSIGNAL | MSG_DONTWAIT)
-                              : sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent =
+        count == 1 ? send(c->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                   : sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     return sent;
 }
 
-static void sent(struct peers *p, struct peer *c, size_t bytes)
+static void sent(struct peers *p, struct connection *c, size_t bytes)
 {
-    outbox_sent(&c->out, bytes);
+    peer_outbox_sent(&c->out, bytes);
     p->waiting -= bytes;
 }
 
-void peers_write(struct peers *p, struct peer *c)
+void peers_write(struct peers *p, struct connection *c)
 {
     struct iovec pieces[PIECES_MAX];
-    size_t count = outbox_pieces(&c->out, pieces, PIECES_MAX);
+    size_t count = peer_outbox_pieces(&c->out, pieces, PIECES_MAX);
     if (count > 0) {
         ssize_t gone = send_pieces(c, pieces, count);
         if (gone < 0) {
@@ -88,10 +88,11 @@ void peers_write(struct peers *p, struct peer *c)
 }
 
 /* Sends what waits and the frame behind it, without copying what goes. */
-static bool send_at_once(struct peers *p, struct peer *c, struct bytes header, struct bytes body)
+static bool send_at_once(struct peers *p, struct connection *c, struct bytes header,
+                         struct bytes body)
 {
     struct iovec pieces[PIECES_MAX + 2];
-    size_t count = outbox_pieces(&c->out, pieces, PIECES_MAX);
+    size_t count = peer_outbox_pieces(&c->out, pieces, PIECES_MAX);
     size_t before = 0;
     for (size_t i = 0; i < count; i++)
         before += pieces[i].iov_len;
@@ -119,7 +120,7 @@ static bool send_at_once(struct peers *p, struct peer *c, struct bytes header, s
     return added;
 }
 
-static void queue(struct peers *p, struct peer *c)
+static void queue(struct peers *p, struct connection *c)
 {
     if (c->is_queued || c->is_stuck)
         return;
@@ -131,18 +132,18 @@ bool peers_send(struct peers *p, struct bytes peer, struct bytes body)
 {
     uint8_t bytes[ZMTP_HEADER_MAX];
     struct bytes header = {bytes, zmtp_header(bytes, body.size)};
-    struct peer *c = find(p, peer);
+    struct connection *c = find(p, peer);
     if (!c || c->is_deaf)
         return false;
     queue(p, c);
-    bool is_much = c->out.bytes + body.size >= SEND_AT_BYTES ||
-                   c->out.messages >= PEERS_WAITING_MESSAGES;
+    bool is_much =
+        c->out.bytes + body.size >= SEND_AT_BYTES || c->out.messages >= PEERS_WAITING_MESSAGES;
     if (is_much && !c->is_stuck)
         return send_at_once(p, c, header, body);
     return has_room(p, c, body.size) && add(p, c, header, body, 0, 1);
 }
 
-void peers_send_command(struct peers *p, struct peer *c, struct bytes frame)
+void peers_send_command(struct peers *p, struct connection *c, struct bytes frame)
 {
     if (c->is_deaf || !has_room(p, c, frame.size) || c->out.bytes >= LITTLE_BYTES)
         return;
@@ -152,7 +153,7 @@ void peers_send_command(struct peers *p, struct peer *c, struct bytes frame)
 
 void peers_flush(struct peers *p)
 {
-    struct peer *c;
+    struct connection *c;
     while ((c = TAILQ_FIRST(&p->to_flush))) {
         TAILQ_REMOVE(&p->to_flush, c, flush_link);
         c->is_queued = false;

@@ -122,11 +122,12 @@ static int open_journal(struct server *s, struct failure *failure)
 static int open_sockets(struct server *s, struct failure *failure)
 {
     const struct socket_options options[3] = {
-        [ENDPOINT_STREAM] = {ZMQ_XPUB, (int)s->config->stream_queue, STREAM_RECEIVE_QUEUE, STREAM_MESSAGE_IN},
+        [ENDPOINT_STREAM] = {ZMQ_XPUB, (int)s->config->stream_queue, STREAM_RECEIVE_QUEUE,
+                             STREAM_MESSAGE_IN},
         [ENDPOINT_REPLAY] = {ZMQ_ROUTER, REPLAY_QUEUE, REPLAY_QUEUE, REPLAY_MESSAGE_SIZE},
     };
-    int err = peers_new(s->config->limits.message_size_max, gate_descriptors_max(), &s->peers,
-                        failure);
+    int err =
+        peers_new(s->config->limits.message_size_max, gate_descriptors_max(), &s->peers, failure);
     if (err != ERR_OK)
         return err;
     s->zmq = zmq_ctx_new();

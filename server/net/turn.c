@@ -118,17 +118,31 @@ static bool is_full(const struct turn *t)
            peers_batch_full(t->peers);
 }
 
+/* After a round. While functions run, requests come that are to go before the next ones of those: so
+ * the batch is only told that all has been read when a round has found nothing. */
+static bool look_again(struct turn *t, size_t *seen)
+{
+    if (!core_wants_all_read(t->core) || !peers_all_read(t->peers))
+        return false;
+    bool found = t->batch_count > *seen;
+    *seen = t->batch_count;
+    if (!found)
+        core_all_read(t->core);
+    return found && peers_wait(t->peers, 0, t->now_us) == 0;
+}
+
 /* Takes what waits into the batch and applies it. ERR_OK or ERR_NO_MEMORY. */
 static int gather(struct turn *t)
 {
     int err = ERR_OK;
+    size_t seen = t->batch_count;
     while (err == ERR_OK && t->batch_count < LIMIT_BATCH_REQUESTS) {
         struct peer_message *m = &t->batch[t->batch_count];
         enum peers_result result = peers_receive(t->peers, m);
         if (result == PEERS_NONE) {
-            if (peers_all_read(t->peers))
-                core_all_read(t->core);
-            return ERR_OK;
+            if (!look_again(t, &seen))
+                return ERR_OK;
+            continue;
         }
         if (result == PEERS_SURPLUS) {
             refuse_surplus(t, m);

@@ -1,13 +1,13 @@
 /*
- * peer.h - what the files of peers.h share: a connection, and all of them.
+ * connection.h - what the files of peers.h share: a connection, and all of them.
  *
  *   peers.c         the table, the waiting, accepting, introductions, the end
  *   peers_listen.c  listeners
  *   peers_read.c    from ready connections to messages
  *   peers_write.c   replies
  */
-#ifndef VIGIL_SERVER_NET_PEER_H
-#define VIGIL_SERVER_NET_PEER_H
+#ifndef VIGIL_SERVER_NET_CONNECTION_H
+#define VIGIL_SERVER_NET_CONNECTION_H
 
 #include "protocol/zmtp_hello.h"
 #include "protocol/zmtp_reader.h"
@@ -21,24 +21,24 @@
 
 enum { PEERS_EVENTS = 256 }; /* connections of a round */
 
-struct peer {
+struct connection {
     uint64_t serial;
     int fd;
-    bool is_stuck;          /* the kernel takes no more: EPOLLOUT is waited for */
-    bool is_deaf;           /* sending has failed: what it sent is still read */
-    bool is_over;           /* receiving has found its end: only the rest is left */
-    bool is_queued;         /* among those to flush */
-    bool is_pending;        /* rest may hold whole messages */
+    bool is_stuck;            /* the kernel takes no more: EPOLLOUT is waited for */
+    bool is_deaf;             /* sending has failed: what it sent is still read */
+    bool is_over;             /* receiving has found its end: only the rest is left */
+    bool is_queued;           /* among those to flush */
+    bool is_pending;          /* rest may hold whole messages */
     struct zmtp_hello *hello; /* NULL: it has introduced itself */
     uint64_t due_us;          /* until when it has to */
     struct zmtp_reader reader;
     struct inbox_block *rest; /* what has come of what is not whole */
     struct peer_outbox out;
-    TAILQ_ENTRY(peer) link; /* among the newcomers, later among the pending */
-    TAILQ_ENTRY(peer) flush_link;
+    TAILQ_ENTRY(connection) link; /* among the newcomers, later among the pending */
+    TAILQ_ENTRY(connection) flush_link;
 };
 
-TAILQ_HEAD(peer_list, peer);
+TAILQ_HEAD(connection_list, connection);
 
 struct listener {
     int fd;
@@ -48,7 +48,7 @@ struct listener {
 struct peers {
     int epoll;
     uint64_t message_size_max;
-    struct peer **table; /* by descriptor */
+    struct connection **table; /* by descriptor */
     size_t table_size;
     uint64_t serial; /* of the last connection */
 
@@ -59,20 +59,20 @@ struct peers {
     bool stirred[PEERS_OTHERS];
     uint64_t looked_us; /* when the others were last looked at */
 
-    struct peer_list newcomers; /* in the order in which they are due */
-    struct peer_list pending;
+    struct connection_list newcomers; /* in the order in which they are due */
+    struct connection_list pending;
     size_t pending_count;
     size_t pending_left; /* of this round */
-    struct peer_list to_flush;
+    struct connection_list to_flush;
 
     struct epoll_event ready[PEERS_EVENTS]; /* of this round */
     size_t ready_at;
     size_t ready_count;
-    bool more_waits;   /* this round has left something in the kernel */
-    unsigned trifles;  /* pings and refusals of this round's turn */
-    struct peer *current; /* being read; NULL: none */
-    struct bytes unread;  /* what it has sent */
-    struct inbox inbox;
+    bool more_waits;            /* this round has left something in the kernel */
+    unsigned trifles;           /* pings and refusals of this round's turn */
+    struct connection *current; /* being read; NULL: none */
+    struct bytes unread;        /* what it has sent */
+    struct peer_inbox inbox;
 
     size_t waiting; /* bytes in all outboxes */
 };
@@ -95,21 +95,21 @@ static inline uint32_t peers_mark_index(uint64_t mark)
 /* ---- peers.c ---- */
 
 /* NULL: there is none. */
-struct peer *peers_at(const struct peers *p, uint32_t fd);
+struct connection *peers_at(const struct peers *p, uint32_t fd);
 /* Closes it and frees c; current is NULL afterwards if it was that. */
-void peers_end(struct peers *p, struct peer *c);
+void peers_end(struct peers *p, struct connection *c);
 /* Waits for room to send as well, or not any more. False: memory is short. */
-bool peers_wait_for_room(struct peers *p, struct peer *c, bool wanted);
+bool peers_wait_for_room(struct peers *p, struct connection *c, bool wanted);
 /* It has introduced itself: what it sends are frames from now on. */
-void peers_welcome(struct peers *p, struct peer *c);
+void peers_welcome(struct peers *p, struct connection *c);
 
 /* ---- peers_write.c ---- */
 
 /* An answer to a ping. Left out where replies are dropped. */
-void peers_send_command(struct peers *p, struct peer *c, struct bytes frame);
+void peers_send_command(struct peers *p, struct connection *c, struct bytes frame);
 /* Sends what waits, as far as it goes. */
-void peers_write(struct peers *p, struct peer *c);
+void peers_write(struct peers *p, struct connection *c);
 /* Forgets what waits. */
-void peers_drop_replies(struct peers *p, struct peer *c);
+void peers_drop_replies(struct peers *p, struct connection *c);
 
 #endif

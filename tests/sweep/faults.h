@@ -32,6 +32,7 @@
     W(write) W(pwrite) \
     W(mmap) W(pipe2) W(fork) W(poll) W(ppoll) W(socket) W(connect) W(signalfd) W(eventfd) \
     W(epoll_create1) W(epoll_ctl) W(timerfd_create) \
+    W(recv) W(sendmsg) W(setsockopt) W(getaddrinfo) \
     W(fopen) W(fgets) W(getrlimit) W(setrlimit) W(setpriority) \
     W(pthread_create) W(pthread_mutex_init) W(pthread_rwlock_init) W(pthread_rwlockattr_init) \
     W(mdb_env_create) W(mdb_env_open) W(mdb_env_set_mapsize) W(mdb_env_set_maxdbs) \

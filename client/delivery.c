@@ -320,9 +320,11 @@ static struct outbox_message *next_message(struct vigil *v)
     return session_lets_pass(v, m) ? m : NULL;
 }
 
-/* Puts in line what may go. The messages stay as they are until they have been answered. */
-static void add_messages(struct vigil *v)
+/* Puts in line what may go, and returns how many messages that are. They stay as they are until they
+ * have been answered. */
+static uint32_t add_messages(struct vigil *v)
 {
+    uint32_t added = 0;
     while (v->state == CHANNEL_READY) {
         if (v->outbox.unsent && is_behind_failure(v, v->outbox.unsent)) {
             connection_abort_queued(v);
@@ -330,20 +332,31 @@ static void add_messages(struct vigil *v)
         }
         struct outbox_message *m = next_message(v);
         if (!m)
-            return;
+            return added;
         link_add(&v->link, outbox_stamp(m, &v->session));
         outbox_sent(&v->outbox);
+        added++;
     }
+    return added;
 }
 
 void connection_send(struct vigil *v)
 {
-    if (v->state != CHANNEL_READY)
-        return;
-    if (v->outbox.unsent && v->outbox.sent_count == 0)
+    if (v->state == CHANNEL_READY && v->outbox.unsent && v->outbox.sent_count == 0)
         channel_look(v);
-    add_messages(v);
-    if (v->state == CHANNEL_READY && !link_flush(&v->link))
-        channel_failed(v);
-    channel_watch(v);
+    while (v->state == CHANNEL_READY) {
+        uint32_t added = add_messages(v);
+        if (v->state != CHANNEL_READY)
+            return;
+        if (!link_flush(&v->link)) {
+            if (link_has_refused(&v->link))
+                outbox_refused(&v->outbox, added);
+            channel_failed(v);
+            return;
+        }
+        if (added < LINK_LINE_MAX)
+            break;
+    }
+    if (v->state == CHANNEL_READY)
+        channel_watch(v);
 }

@@ -107,6 +107,7 @@ void link_close(struct link *l)
     l->owner = 0;
     l->state = LINK_CLOSED;
     l->is_read_dry = false;
+    l->has_refused = false;
     l->hello.size = 0;
     l->line_count = 0;
     l->unsent_at = 0;
@@ -155,15 +156,7 @@ bool link_advance(struct link *l)
 
 void link_add(struct link *l, struct bytes message)
 {
-    if (l->line_count == LINK_LINE_MAX)
-        (void)link_flush(l); /* a failure is told by the flush that is to come */
-    if (!link_takes(l)) {
-        /* Full within a line, or broken: it waits with the rest. */
-        uint8_t header[ZMTP_HEADER_MAX];
-        wire_write_raw(&l->unsent, header, zmtp_header(header, message.size));
-        wire_write_raw(&l->unsent, message.data, message.size);
-        return;
-    }
+    assert(link_takes(l));
     uint8_t *header = l->headers[l->line_count];
     struct iovec *parts = &l->line[2 * l->line_count++];
     parts[0] = (struct iovec){header, zmtp_header(header, message.size)};
@@ -213,8 +206,10 @@ static bool send_line(struct link *l)
     size_t count = 2 * (size_t)l->line_count;
     l->line_count = 0;
     ssize_t sent = send_parts(l, l->line, count);
-    if (sent < 0)
+    if (sent < 0) {
+        l->has_refused = true;
         return break_off(l);
+    }
     size_t skipped = (size_t)sent;
     for (size_t i = 0; i < count; i++) {
         const struct iovec *part = &l->line[i];

@@ -33,6 +33,7 @@ struct link {
     struct message_reader reader;
     struct wire_buffer unsent; /* what the socket did not take, from unsent_at */
     size_t unsent_at;
+    bool has_refused;
     uint8_t pongs;      /* in unsent, behind what was there first */
     uint8_t line_count; /* messages that wait for link_flush */
     uint8_t headers[LINK_LINE_MAX][ZMTP_HEADER_MAX];
@@ -56,15 +57,20 @@ bool link_is_own(const struct link *l);
 
 /* ---- sending (UP) ---- */
 
-/* False: the socket is full, or broken. Add nothing until it is true. */
+/* False: the socket is full, or the line is. Add nothing until it is true. */
 static inline bool link_takes(const struct link *l)
 {
-    return l->state == LINK_UP && l->unsent.size == 0;
+    return l->state == LINK_UP && l->unsent.size == 0 && l->line_count < LINK_LINE_MAX;
 }
 /* A message for the next link_flush, up to which its bytes must stay. */
 void link_add(struct link *l, struct bytes message);
 /* Sends what was added, and what the socket did not take before. False: the connection failed. */
 bool link_flush(struct link *l);
+/* Of a flush that failed: the socket took nothing of what had been added. */
+static inline bool link_has_refused(const struct link *l)
+{
+    return l->has_refused;
+}
 /* The socket is to be waited for until it is writable. */
 static inline bool link_wants_write(const struct link *l)
 {

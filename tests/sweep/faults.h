@@ -32,8 +32,8 @@
     W(write) W(pwrite) \
     W(mmap) W(pipe2) W(fork) W(poll) W(ppoll) W(socket) W(connect) W(signalfd) W(eventfd) \
     W(epoll_create1) W(epoll_ctl) W(timerfd_create) \
-    W(epoll_wait) W(syscall) W(bind) W(listen) W(setsockopt) W(getsockname) W(recvfrom) W(send) \
-    W(sendmsg) \
+    W(epoll_wait) W(syscall) W(bind) W(listen) W(setsockopt) W(getsockname) W(getaddrinfo) \
+    W(recv) W(recvfrom) W(send) W(sendmsg) \
     W(fopen) W(fgets) W(getrlimit) W(setrlimit) W(setpriority) \
     W(pthread_create) W(pthread_mutex_init) W(pthread_rwlock_init) W(pthread_rwlockattr_init) \
     W(mdb_env_create) W(mdb_env_open) W(mdb_env_set_mapsize) W(mdb_env_set_maxdbs) \

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -87,6 +88,8 @@ WRAP(int, socket, (int domain, int type, int protocol), (domain, type, protocol)
      EMFILE, ENOBUFS)
 WRAP(int, connect, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size),
      -1, EAGAIN, EINTR)
+WRAP(ssize_t, recv, (int fd, void *data, size_t size, int flags), (fd, data, size, flags), -1,
+     ECONNRESET, EINTR)
 WRAP(int, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags), -1,
      EMFILE, ENOMEM)
 WRAP(int, eventfd, (unsigned count, int flags), (count, flags), -1, EMFILE, ENOMEM)
@@ -109,7 +112,7 @@ WRAP(ssize_t, recvfrom, (int fd, void *data, size_t size, int flags, struct sock
 WRAP(ssize_t, send, (int fd, const void *data, size_t size, int flags), (fd, data, size, flags),
      -1, ENOBUFS, EINTR)
 WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags),
-     -1, ENOBUFS, EINTR)
+     -1, EPIPE, EINTR)
 WRAP(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL, EMFILE, ENOMEM)
 WRAP(char *, fgets, (char *out, int size, FILE *stream), (out, size, stream), NULL, EIO, EIO)
 WRAP(int, getrlimit, (__rlimit_resource_t resource, struct rlimit *out), (resource, out), -1,
@@ -119,6 +122,8 @@ WRAP(int, setrlimit, (__rlimit_resource_t resource, const struct rlimit *limit),
 WRAP(int, setpriority, (__priority_which_t which, id_t who, int priority), (which, who, priority),
      -1, EPERM, EACCES)
 
+WRAP_CODE(getaddrinfo, (const char *host, const char *port, const struct addrinfo *hints,
+          struct addrinfo **out), (host, port, hints, out), EAI_MEMORY)
 WRAP_CODE(pthread_create, (pthread_t *thread, const pthread_attr_t *attributes,
           void *(*run)(void *), void *context), (thread, attributes, run, context), EAGAIN)
 WRAP_CODE(pthread_mutex_init, (pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes),

@@ -13,7 +13,7 @@
  * 3. A connection is read from once a round, a shared block's worth at most, and every one that is
  *    ready has its turn before any has another. Nothing is read that there is no room for: what waits,
  *    waits in the kernel.
- * 4. An idle connection costs some 200 bytes, and 800 more until it has introduced itself.
+ * 4. An idle connection costs some 150 bytes, and 600 more until it has introduced itself.
  * 5. What waits for a peer that does not read stays below PEERS_WAITING_BYTES plus one reply and
  *    PEERS_WAITING_MESSAGES. Beyond PEERS_WAITING_BYTES_ALL only those get another reply that have
  *    none waiting, and a small one. A reply beyond that is dropped.

@@ -450,20 +450,22 @@ static void a_req_and_a_router_are_let_in(void **state)
 static void heartbeats_of_zeromq_are_answered(void **state)
 {
     (void)state;
-    int interval_ms = 20;
+    int interval_ms = 50;
+    int patience_ms = 2500; /* without an answer: then the peer ends the connection */
     struct raw_client c;
     raw_open(&c, f.zmq, f.server.endpoints[1]);
     raw_close(&c);
     c.socket = zmq_socket(f.zmq, ZMQ_DEALER);
     zmq_setsockopt(c.socket, ZMQ_HEARTBEAT_IVL, &interval_ms, sizeof interval_ms);
+    zmq_setsockopt(c.socket, ZMQ_HEARTBEAT_TIMEOUT, &patience_ms, sizeof patience_ms);
     void *events = zmq_socket(f.zmq, ZMQ_PAIR);
-    int timeout_ms = 500;
+    int timeout_ms = 4000;
     zmq_setsockopt(events, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
     assert_int_equal(zmq_socket_monitor(c.socket, "inproc://events", ZMQ_EVENT_DISCONNECTED), 0);
     assert_int_equal(zmq_connect(events, "inproc://events"), 0);
     assert_int_equal(zmq_connect(c.socket, f.server.endpoints[1]), 0);
     uint8_t event[16];
-    assert_int_equal(zmq_recv(events, event, sizeof event, 0), -1); /* 25 of them went well */
+    assert_int_equal(zmq_recv(events, event, sizeof event, 0), -1); /* all went well */
     zmq_socket_monitor(c.socket, NULL, 0);
     zmq_close(events);
     zmq_close(c.socket);

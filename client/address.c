@@ -34,9 +34,8 @@ static void unix_address(const char *path, struct address *ret_address)
 /* Blocks if the host is a name, unless the flags say AI_NUMERICHOST. False: there is no answer. */
 static bool ask(const struct endpoint *e, int flags, struct address_list *list)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                                   .ai_socktype = SOCK_STREAM,
-                                   .ai_flags = flags | AI_NUMERICSERV};
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
     struct addrinfo *answer = NULL;
     char host[ENDPOINT_HOST_MAX + 1];
     char port[8];

@@ -21,8 +21,8 @@
 enum {
     RECONNECT_FIRST_MS = 50,
     RECONNECT_MOST_MS = 1000,
-    READS_MAX = 64,      /* of the socket, per step */
-    LOOK_AFTER_MS = 5,   /* see channel_look */
+    READS_MAX = 64,     /* of the socket, per step */
+    LOOK_AFTER_MS = 5,  /* see channel_look */
     WAIT_BUSY_MS = 100, /* a wait while a reply is expected: silence is counted in such slices */
     WAIT_IDLE_MS = 1000,
     PATIENCE_SHARE = 4, /* of the request timeout, before another connection is tried */

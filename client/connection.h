@@ -64,12 +64,12 @@ struct vigil {
 
     /* request channel */
     enum channel_state state;
+    int dial_error; /* errno of the last attempt to connect, until one succeeds; 0 */
+    int watched_fd; /* in the epoll sets of the descriptors, for watched_events; -1: none */
+    short watched_events;
     bool is_receiving; /* vigil_receive is under way: see there */
     struct dial dial;  /* CONNECTING */
     struct link link;
-    int watched_fd; /* in the epoll sets of the descriptors, for watched_events; -1: none */
-    short watched_events;
-    int dial_error;       /* errno of the last attempt to connect, until one succeeds; 0 */
     int64_t looked_ms;    /* the clock when the link was found empty last */
     int64_t reconnect_ms; /* DOWN: until then */
     int reconnect_delay_ms;

@@ -310,8 +310,8 @@ static bool gathers(const struct vigil *v, const struct outbox_message *m)
 static struct outbox_message *next_message(struct vigil *v)
 {
     struct outbox_message *m = v->outbox.unsent;
-    if (!m || !link_takes(&v->link) || gathers(v, m) || v->ignored_count > 0 || v->now_ms < v->resume_ms ||
-        v->session.state == SESSION_OPENING || !window_has_room(v, m))
+    if (!m || !link_takes(&v->link) || gathers(v, m) || v->ignored_count > 0 ||
+        v->now_ms < v->resume_ms || v->session.state == SESSION_OPENING || !window_has_room(v, m))
         return NULL;
     if (m->mutations > 0 && client_session_wanted(&v->session, v->now_ms)) {
         ask_session(v);

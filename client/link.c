@@ -15,8 +15,8 @@ enum {
     KEEPALIVE_IDLE_S = 30,
     KEEPALIVE_INTERVAL_S = 10,
     KEEPALIVE_COUNT = 3,
-    PONGS_MAX = 64,                      /* that wait for the socket; further pings are ignored */
-    UNSENT_KEPT = MESSAGE_READER_MOST,   /* bytes of its buffer that are kept for the next time */
+    PONGS_MAX = 64,                    /* that wait for the socket; further pings are ignored */
+    UNSENT_KEPT = MESSAGE_READER_MOST, /* bytes of its buffer that are kept for the next time */
     DISCARD_SIZE = 4096,
     DISCARD_MAX = 1024 /* reads */
 };
@@ -216,7 +216,8 @@ static bool send_line(struct link *l)
         size_t gone = skipped < part->iov_len ? skipped : part->iov_len;
         skipped -= gone;
         if (gone < part->iov_len)
-            wire_write_raw(&l->unsent, (const uint8_t *)part->iov_base + gone, part->iov_len - gone);
+            wire_write_raw(&l->unsent, (const uint8_t *)part->iov_base + gone,
+                           part->iov_len - gone);
     }
     return l->unsent.failed ? break_off(l) : true;
 }

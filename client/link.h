@@ -26,9 +26,9 @@ enum { LINK_LINE_MAX = 16 /* messages that share a system call */ };
 
 struct link {
     enum link_state state;
-    int fd;            /* -1: none */
-    pid_t owner;       /* the process that connected: a child after fork only has a copy */
-    bool is_read_dry;  /* nothing has come since the last look, as far as is known */
+    int fd;           /* -1: none */
+    pid_t owner;      /* the process that connected: a child after fork only has a copy */
+    bool is_read_dry; /* nothing has come since the last look, as far as is known */
     struct zmtp_hello hello;
     struct message_reader reader;
     struct wire_buffer unsent; /* what the socket did not take, from unsent_at */

@@ -125,7 +125,7 @@ static enum message_reader_item begin_large(struct message_reader *r, size_t bod
             return READER_NO_MEMORY;
     }
     if (come.size > 0)
-        memcpy(r->large.data, come.data, come.size);
+        memcpy(r->large.data, r->data + r->start, come.size);
     r->large.size = come.size;
     r->start = r->end = 0;
     r->is_large = true;
@@ -169,6 +169,7 @@ enum message_reader_item message_reader_next(struct message_reader *r, struct wi
         return take_large(r, message);
     if (!zmtp_frame_read(come.data, come.size, &f))
         return READER_NOTHING;
+    assert(come.data);
     if (!is_welcome(r, &f)) {
         r->is_malformed = true;
         return READER_MALFORMED;

@@ -230,16 +230,16 @@ bool raw_server_take(struct raw_server *s)
 static void begin_reply(const struct raw_server *s, struct wire_buffer *b)
 {
     wire_buffer_init(b, MESSAGE_MAX);
-    reply_message_begin(b, &(struct reply_message_header){
-                               .count = s->header.count, .epoch = 5, .incarnation = 9});
+    reply_message_begin(
+        b, &(struct reply_message_header){.count = s->header.count, .epoch = 5, .incarnation = 9});
 }
 
 void raw_server_reply_get(const struct raw_server *s, struct bytes value, struct wire_buffer *b)
 {
     begin_reply(s, b);
     size_t place = reply_begin(b, &(struct reply_header){.op = OP_GET, .id = s->request.id});
-    reply_get_write(b, &(struct reply_get){.present = 1, .modified = 1, .version = 1,
-                                           .value = value});
+    reply_get_write(b,
+                    &(struct reply_get){.present = 1, .modified = 1, .version = 1, .value = value});
     message_part_end(b, place);
 }
 

@@ -2,19 +2,16 @@
  * channel.c - the request socket: connecting, greeting, receiving, noticing
  * that the server is gone, and connecting again.
  *
- * Loss is told by a monitor on the socket (the peer closed), by a send that
- * finds no pipe, or by silence: a part of the request timeout first, so that
- * there is time to try another connection, longer each time. With ZMQ_IMMEDIATE
- * nothing is ever queued towards a server that is not there.
+ * Loss is told by the socket (it ended, or failed), or by silence: a part of
+ * the request timeout first, so that there is time to try another connection,
+ * longer each time. Nothing is ever sent before the link is up.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "client/channel.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdatomic.h>
+#include <poll.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "client/clock.h"
 #include "client/delivery.h"
@@ -24,7 +21,8 @@
 enum {
     RECONNECT_FIRST_MS = 50,
     RECONNECT_MOST_MS = 1000,
-    RECEIVE_MAX = 1024, /* messages per step */
+    READS_MAX = 64,     /* of the socket, per step */
+    LOOK_AFTER_MS = 5,  /* see channel_look */
     WAIT_BUSY_MS = 100, /* a wait while a reply is expected: silence is counted in such slices */
     WAIT_IDLE_MS = 1000,
     PATIENCE_SHARE = 4, /* of the request timeout, before another connection is tried */
@@ -55,73 +53,27 @@ void *channel_socket_new(struct vigil *v, int type)
     return socket;
 }
 
-/* Nobody may leave a monitor unread, or ZeroMQ's thread hangs: so its queue has no limit. It gets
- * one small message a disconnection, and is read whenever the handle is used. */
-static void *open_monitor(struct vigil *v)
+static int channel_fd(const struct vigil *v)
 {
-    static atomic_uint_fast64_t count;
-    const int unlimited = 0;
-    const int linger = 0;
-    char address[64];
-    snprintf(address, sizeof address, "inproc://vigil-monitor-%" PRIuFAST64,
-             atomic_fetch_add(&count, 1));
-    if (zmq_socket_monitor(v->socket, address, ZMQ_EVENT_DISCONNECTED) != 0)
-        return NULL;
-    void *monitor = zmq_socket(v->context, ZMQ_PAIR);
-    if (!monitor)
-        return NULL;
-    zmq_setsockopt(monitor, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_setsockopt(monitor, ZMQ_RCVHWM, &unlimited, sizeof unlimited);
-    if (zmq_connect(monitor, address) != 0) {
-        zmq_close(monitor);
-        return NULL;
-    }
-    return monitor;
+    int fd = dial_fd(&v->dial);
+    return fd >= 0 ? fd : v->link.fd;
 }
 
-int channel_open(struct vigil *v)
+static short channel_events(const struct vigil *v)
 {
-    const int immediate = 1;
-    const int queue = WINDOW_MAX + 16;
-    int err = ERR_OK;
-    v->socket = channel_socket_new(v, ZMQ_DEALER);
-    if (!v->socket)
-        return connection_fail(v, zmq_errno() == EMFILE ? ERR_LIMIT : ERR_NO_MEMORY,
-                               "cannot open a socket: %s", zmq_strerror(zmq_errno()));
-    zmq_setsockopt(v->socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
-    zmq_setsockopt(v->socket, ZMQ_SNDHWM, &queue, sizeof queue);
-    zmq_setsockopt(v->socket, ZMQ_RCVHWM, &queue, sizeof queue);
-    v->monitor = open_monitor(v);
-    if (!v->monitor)
-        err = connection_fail(v, ERR_LIMIT, "cannot watch over a socket: %s",
-                              zmq_strerror(zmq_errno()));
-    else if (zmq_connect(v->socket, v->endpoint_text) != 0)
-        err = connection_fail(v, ERR_INVALID, "cannot connect to %s: %s", v->endpoint_text,
-                              zmq_strerror(zmq_errno()));
-    if (err) {
-        channel_close(v);
-        return err;
-    }
-    connection_socket_opened(v, v->socket);
-    connection_socket_opened(v, v->monitor);
-    v->state = CHANNEL_CONNECTING;
-    return ERR_OK;
+    return link_wants_write(&v->link) ? POLLIN | POLLOUT : POLLIN;
+}
+
+void channel_watch(struct vigil *v)
+{
+    connection_watch_plain(v, channel_fd(v), channel_events(v));
 }
 
 void channel_close(struct vigil *v)
 {
-    if (v->socket) {
-        connection_socket_closing(v, v->socket);
-        zmq_socket_monitor(v->socket, NULL, 0);
-        zmq_close(v->socket);
-    }
-    if (v->monitor) {
-        connection_socket_closing(v, v->monitor);
-        zmq_close(v->monitor);
-    }
-    v->socket = NULL;
-    v->monitor = NULL;
-    v->monitor_readable = false;
+    connection_watch_plain(v, -1, 0);
+    dial_stop(&v->dial);
+    link_close(&v->link);
     v->state = CHANNEL_DOWN;
 }
 
@@ -132,17 +84,23 @@ static int with_jitter(struct vigil *v, int delay_ms)
     return delay_ms - (int)((v->random >> 33) % ((unsigned)delay_ms / 2 + 1));
 }
 
+/* At once after the first loss, then later each time until hello is answered. */
+static void plan_reconnect(struct vigil *v)
+{
+    v->reconnect_ms = v->now_ms + with_jitter(v, v->reconnect_delay_ms);
+    v->reconnect_delay_ms = v->reconnect_delay_ms == 0 ? RECONNECT_FIRST_MS
+                            : v->reconnect_delay_ms * 2 < RECONNECT_MOST_MS
+                                ? v->reconnect_delay_ms * 2
+                                : RECONNECT_MOST_MS;
+}
+
 static void lose(struct vigil *v, const char *reason, bool give_up)
 {
     connection_fail(v, ERR_DISCONNECTED, "%s: %s", v->endpoint_text, reason);
     channel_close(v);
     replay_channel_reset(v);
     v->silent_ms = 0;
-    v->reconnect_ms = v->now_ms + with_jitter(v, v->reconnect_delay_ms);
-    v->reconnect_delay_ms = v->reconnect_delay_ms == 0 ? RECONNECT_FIRST_MS
-                            : v->reconnect_delay_ms * 2 < RECONNECT_MOST_MS
-                                ? v->reconnect_delay_ms * 2
-                                : RECONNECT_MOST_MS;
+    plan_reconnect(v);
     if (give_up)
         delivery_give_up(v);
     lease_forget(v);
@@ -177,10 +135,11 @@ static void send_hello(struct vigil *v)
     size_t place = request_begin(&b, &(struct request_header){.op = OP_HELLO, .id = hello_id});
     request_hello_write(&b, &hello);
     message_part_end(&b, place);
-    if (zmq_send(v->socket, b.data, b.size, ZMQ_DONTWAIT) >= 0) {
-        v->state = CHANNEL_GREETING;
-        v->silent_ms = 0;
-    }
+    link_add(&v->link, (struct bytes){b.data, b.size});
+    v->state = CHANNEL_GREETING;
+    v->silent_ms = 0;
+    if (!link_flush(&v->link))
+        connection_lost(v, "the connection was lost");
 }
 
 static int read_hello(struct vigil *v, struct bytes data, struct reply_message_header *ret_message)
@@ -243,61 +202,128 @@ static int take_hello(struct vigil *v, struct bytes data)
     return ERR_OK;
 }
 
+/* ---- connecting ---- */
+
+/* While addresses are tried, descriptors come and go: the epoll sets must not keep one that is closed. */
+static void go_on_connecting(struct vigil *v)
+{
+    connection_watch_plain(v, -1, 0);
+    enum dial_progress progress = dial_go(&v->dial, &v->link, v->now_ms);
+    if (progress == DIAL_UP) {
+        v->dial_error = 0;
+        send_hello(v);
+    } else if (progress == DIAL_FAILED) {
+        v->dial_error = errno;
+        channel_close(v);
+        plan_reconnect(v);
+    }
+    channel_watch(v);
+}
+
+int channel_open(struct vigil *v)
+{
+    int err = dial_start(&v->dial, &v->endpoint, v->now_ms);
+    if (err)
+        return connection_fail(v, err, "cannot look up %s: %s", v->endpoint_text, error_text(err));
+    v->state = CHANNEL_CONNECTING;
+    go_on_connecting(v);
+    if (v->state == CHANNEL_DOWN && (v->dial_error == EMFILE || v->dial_error == ENFILE))
+        return connection_fail(v, ERR_LIMIT, "cannot open a socket: %s",
+                               zmq_strerror(v->dial_error));
+    return ERR_OK;
+}
+
 /* ---- receiving ---- */
 
 static int take_message(struct vigil *v, struct reply_frame *frame)
 {
-    struct bytes data = {zmq_msg_data(&frame->message), zmq_msg_size(&frame->message)};
+    struct bytes data = {frame->message.data, frame->message.size};
     v->silent_ms = 0;
-    if (zmq_msg_more(&frame->message))
-        return ERR_MALFORMED;
     if (v->state == CHANNEL_GREETING)
         return take_hello(v, data);
     return v->state == CHANNEL_READY ? delivery_take_reply(v, frame) : ERR_MALFORMED;
 }
 
-bool channel_receive(struct vigil *v)
+/* ERR_OK: go on; NOT_FOUND: what has come holds no further message. */
+static int take_next(struct vigil *v)
 {
-    bool any = false;
-    for (int i = 0; i < RECEIVE_MAX && v->socket; i++) {
-        struct reply_frame *frame = reply_frame_new(&v->pending);
-        if (!frame)
-            return any;
-        int got = zmq_msg_recv(&frame->message, v->socket, ZMQ_DONTWAIT);
-        int err = got >= 0 ? take_message(v, frame) : ERR_OK;
-        reply_frame_release(&v->pending, frame);
-        if (got < 0 && zmq_errno() != EINTR)
-            return any;
-        any = any || got >= 0;
-        if (err) {
-            char reason[sizeof v->failure.text];
-            if (v->state == CHANNEL_GREETING && err != ERR_MALFORMED && err != ERR_VERSION)
-                snprintf(reason, sizeof reason, "%s", v->failure.text);
-            else
-                snprintf(reason, sizeof reason, "the server's reply was not understood: %s",
-                         error_text(err));
-            connection_lost(v, reason);
-            return any;
-        }
+    struct reply_frame *frame = reply_frame_new(&v->pending);
+    if (!frame)
+        return ERR_NO_MEMORY;
+    int err = ERR_OK;
+    switch (link_next(&v->link, &frame->message)) {
+    case READER_MESSAGE:
+        err = take_message(v, frame);
+        break;
+    case READER_NO_MEMORY:
+        err = ERR_NO_MEMORY;
+        break;
+    case READER_MALFORMED:
+        err = ERR_MALFORMED;
+        break;
+    default:
+        err = ERR_NOT_FOUND;
     }
-    return any;
+    reply_frame_release(&v->pending, frame);
+    return err;
 }
 
-/* True if the peer has closed the connection since the last look. */
-static bool monitor_tells_loss(struct vigil *v)
+static void lose_by_reply(struct vigil *v, int error)
 {
-    bool lost = false;
-    v->monitor_readable = false;
-    for (;;) {
-        zmq_msg_t m;
-        zmq_msg_init(&m);
-        int got = zmq_msg_recv(&m, v->monitor, ZMQ_DONTWAIT);
-        bool retry = got < 0 && zmq_errno() == EINTR;
-        zmq_msg_close(&m);
-        if (got < 0 && !retry)
-            return lost;
-        lost = lost || got >= 0;
+    char reason[sizeof v->failure.text];
+    if (error == ERR_NO_MEMORY)
+        snprintf(reason, sizeof reason, "no memory for a reply");
+    else if (v->state == CHANNEL_GREETING && error != ERR_MALFORMED && error != ERR_VERSION)
+        snprintf(reason, sizeof reason, "%s", v->failure.text);
+    else
+        snprintf(reason, sizeof reason, "the server's reply was not understood: %s",
+                 error_text(error));
+    connection_lost(v, reason);
+}
+
+/* All messages of what has been received. False: the connection is lost. */
+static bool take_messages(struct vigil *v)
+{
+    int err = ERR_OK;
+    while (err == ERR_OK)
+        err = take_next(v);
+    if (err != ERR_NOT_FOUND)
+        lose_by_reply(v, err);
+    return err == ERR_NOT_FOUND;
+}
+
+void channel_receive(struct vigil *v)
+{
+    enum link_read read = LINK_READ_SOME;
+    v->looked_ms = v->stepped_ms;
+    for (unsigned i = 0; take_messages(v) && read == LINK_READ_SOME && i < READS_MAX; i++) {
+        read = link_read(&v->link);
+        if (read == LINK_READ_END) {
+            connection_lost(v, "the connection was lost");
+            return;
+        }
+        if (read == LINK_READ_NO_MEMORY) {
+            lose_by_reply(v, ERR_NO_MEMORY);
+            return;
+        }
+        if (read == LINK_READ_NOTHING)
+            return;
+        if (message_reader_is_within(&v->link.reader))
+            v->silent_ms = 0; /* a large reply is on its way */
     }
+}
+
+void channel_failed(struct vigil *v)
+{
+    channel_receive(v); /* what was answered before the connection went */
+    if (v->state == CHANNEL_READY || v->state == CHANNEL_GREETING)
+        connection_lost(v, "the connection was lost");
+}
+
+void channel_look(struct vigil *v)
+{
+    if (v->stepped_ms - v->looked_ms >= LOOK_AFTER_MS)
+        channel_receive(v);
 }
 
 /* ---- stepping ---- */
@@ -353,27 +379,30 @@ static void check_silence(struct vigil *v)
     connection_lost(v, "the server does not answer");
 }
 
-static bool is_writable(void *socket)
+/* The link was seen to be empty just now: one system call less. True once, so that whoever steps again
+ * and again without waiting sees what comes. */
+static bool is_dry(struct vigil *v)
 {
-    int events = 0;
-    size_t size = sizeof events;
-    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLOUT);
+    bool dry = v->link.is_read_dry && v->stepped_ms - v->looked_ms <= 1;
+    v->link.is_read_dry = false;
+    return dry;
+}
+
+static void note_dry(struct vigil *v)
+{
+    v->link.is_read_dry = true;
+    v->looked_ms = clock_now_ms();
 }
 
 void connection_step(struct vigil *v)
 {
     channel_advance_clock(v);
-    if (v->state == CHANNEL_DOWN && v->now_ms >= v->reconnect_ms && channel_open(v) != ERR_OK)
+    if (v->state == CHANNEL_CONNECTING)
+        go_on_connecting(v);
+    else if (v->state == CHANNEL_DOWN && v->now_ms >= v->reconnect_ms && channel_open(v) != ERR_OK)
         v->reconnect_ms = v->now_ms + RECONNECT_MOST_MS;
-    bool any = v->socket && channel_receive(v);
-    /* While replies come, the connection is there: the monitor can wait for a step that finds none. */
-    if (v->monitor && v->monitor_readable && !any && monitor_tells_loss(v)) {
-        channel_receive(v); /* what was answered before the connection went */
-        if (v->state == CHANNEL_READY || v->state == CHANNEL_GREETING)
-            connection_lost(v, "the connection was lost");
-    }
-    if (v->state == CHANNEL_CONNECTING && is_writable(v->socket))
-        send_hello(v);
+    if ((v->state == CHANNEL_GREETING || v->state == CHANNEL_READY) && !is_dry(v))
+        channel_receive(v);
     if (v->replay.waiting)
         replay_channel_receive(v);
     lease_renew(v);
@@ -390,42 +419,50 @@ int connection_due_ms(const struct vigil *v)
     return WAIT_IDLE_MS;
 }
 
+/* Waits for the link, and for those of ZeroMQ's sockets that are given. */
+static int wait_for(struct vigil *v, void *stream, int timeout_ms)
+{
+    zmq_pollitem_t items[3] = {{.fd = channel_fd(v), .events = POLLIN}};
+    bool has_link = items[0].fd >= 0;
+    int count = has_link;
+    if (has_link && channel_events(v) & POLLOUT)
+        items[0].events |= ZMQ_POLLOUT;
+    if (v->replay.waiting)
+        items[count++] = (zmq_pollitem_t){.socket = v->replay.socket, .events = ZMQ_POLLIN};
+    if (stream)
+        items[count++] = (zmq_pollitem_t){.socket = stream, .events = ZMQ_POLLIN};
+    int ready = zmq_poll(items, count, timeout_ms);
+    if (ready < 0)
+        return zmq_errno() == EINTR ? ERR_INTERRUPTED : ERR_OK;
+    if (has_link && items[0].revents == 0)
+        note_dry(v);
+    return ERR_OK;
+}
+
+/* The same without any of ZeroMQ's: one system call. */
+static int wait_for_link(struct vigil *v, int timeout_ms)
+{
+    struct pollfd item = {.fd = channel_fd(v), .events = channel_events(v)};
+    int ready = poll(&item, 1, timeout_ms); /* a negative one is not looked at */
+    if (ready < 0)
+        return errno == EINTR ? ERR_INTERRUPTED : ERR_OK;
+    if (ready == 0)
+        note_dry(v);
+    return ERR_OK;
+}
+
 int connection_wait(struct vigil *v, void *stream, int timeout_ms)
 {
-    zmq_pollitem_t items[4];
-    int count = 0;
-    int monitor_at = -1;
     connection_send(v); /* whoever waits, waits for the answer to what is queued */
     int due_ms = connection_due_ms(v);
     if (v->state == CHANNEL_DOWN)
         due_ms = deadline_left_ms(v->reconnect_ms, v->now_ms, WAIT_BUSY_MS);
     if (timeout_ms < 0 || timeout_ms > due_ms)
         timeout_ms = due_ms;
-    if (timeout_ms == 0) {
-        /* To look at each socket, which the caller does next, takes fewer system calls than to ask. */
-        v->monitor_readable = v->monitor != NULL;
+    /* To look at each socket, which the caller does next, takes fewer system calls than to ask. */
+    if (timeout_ms == 0)
         return ERR_OK;
-    }
-    if (v->socket) {
-        short events = ZMQ_POLLIN;
-        if (v->state == CHANNEL_CONNECTING)
-            events |= ZMQ_POLLOUT;
-        items[count++] = (zmq_pollitem_t){.socket = v->socket, .events = events};
-    }
-    if (v->monitor) {
-        monitor_at = count;
-        items[count++] = (zmq_pollitem_t){.socket = v->monitor, .events = ZMQ_POLLIN};
-    }
-    if (v->replay.waiting)
-        items[count++] = (zmq_pollitem_t){.socket = v->replay.socket, .events = ZMQ_POLLIN};
-    if (stream)
-        items[count++] = (zmq_pollitem_t){.socket = stream, .events = ZMQ_POLLIN};
-    int ready = zmq_poll(items, count, timeout_ms);
-    if (ready < 0 && zmq_errno() == EINTR) {
-        v->monitor_readable = v->monitor != NULL;
-        return ERR_INTERRUPTED;
-    }
-    if (monitor_at >= 0 && (items[monitor_at].revents & ZMQ_POLLIN))
-        v->monitor_readable = true;
-    return ERR_OK;
+    v->link.is_read_dry = false;
+    return stream || v->replay.waiting ? wait_for(v, stream, timeout_ms)
+                                       : wait_for_link(v, timeout_ms);
 }

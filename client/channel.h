@@ -4,14 +4,21 @@
 
 #include "client/connection.h"
 
-/* ERR_OK, ERR_LIMIT, ERR_NO_MEMORY, ERR_INVALID (endpoint); sets the failure. */
+/* Begins to connect. ERR_OK, ERR_LIMIT; sets the failure. */
 int channel_open(struct vigil *v);
 void channel_close(struct vigil *v);
-/* Takes what has come; true if there was anything. */
-bool channel_receive(struct vigil *v);
+/* Takes what has come. */
+void channel_receive(struct vigil *v);
+/* The link failed: takes what has come, then the connection is lost. */
+void channel_failed(struct vigil *v);
+/* Before something is sent while nothing is under way: a connection that ended long ago is noticed now,
+ * rather than by the loss of what is sent. */
+void channel_look(struct vigil *v);
+/* The descriptors wait for what the link waits for. After each change of that. */
+void channel_watch(struct vigil *v);
 /* Moves now_ms, stalled_ms and silent_ms on. */
 void channel_advance_clock(struct vigil *v);
-/* A socket of the library's making: no lingering, bounded messages. NULL: out of sockets or memory.
+/* A ZeroMQ socket of the library's making, for streams and replays: no lingering, bounded messages. NULL: out of sockets or memory.
  */
 void *channel_socket_new(struct vigil *v, int type);
 

@@ -71,6 +71,8 @@ static int choose_endpoint(struct vigil *v, const char *given)
     int err = endpoint_parse(given, &v->endpoint, &failure);
     if (err)
         return connection_fail(v, err, "%s", failure.text);
+    if (v->endpoint.kind == ENDPOINT_TCP && strcmp(v->endpoint.host, "*") == 0)
+        return connection_fail(v, ERR_INVALID, "%s: * is for servers only", given);
     if (v->endpoint.kind == ENDPOINT_TCP && v->endpoint.port == 0)
         return connection_fail(v, ERR_INVALID, "%s: port 0 is for servers only", given);
     endpoint_format(&v->endpoint, v->endpoint_text);
@@ -95,6 +97,8 @@ static int init(struct vigil *v, const vigil_options *options)
     v->random = (uint64_t)v->stepped_ms ^ (uint64_t)(uintptr_t)v;
     v->now_ms = v->stepped_ms;
     v->renew_ms = DEADLINE_NEVER;
+    v->watched_fd = -1;
+    link_init(&v->link, (size_t)LIMIT_REPLY_SIZE + LIMIT_RECORD_SIZE);
     outbox_init(&v->outbox);
     wire_buffer_init(&v->scratch, SCRATCH_MAX);
     replay_channel_init(&v->replay);
@@ -110,6 +114,13 @@ static int init(struct vigil *v, const vigil_options *options)
     return channel_open(v);
 }
 
+static int cannot_reach(struct vigil *v)
+{
+    return connection_fail(v, ERR_DISCONNECTED, "cannot reach a server at %s within %d ms%s%s",
+                           v->endpoint_text, v->connect_timeout_ms, v->dial_error ? ": " : "",
+                           v->dial_error ? zmq_strerror(v->dial_error) : "");
+}
+
 static int wait_until_ready(struct vigil *v)
 {
     int64_t deadline = deadline_after(v->connect_timeout_ms);
@@ -122,8 +133,7 @@ static int wait_until_ready(struct vigil *v)
         if (v->greeting_error)
             err = v->greeting_error;
         else if (now >= deadline)
-            err = connection_fail(v, ERR_DISCONNECTED, "cannot reach a server at %s within %d ms",
-                                  v->endpoint_text, v->connect_timeout_ms);
+            err = cannot_reach(v);
         if (err)
             break;
         connection_wait(v, NULL, deadline_left_ms(deadline, now, 1000));
@@ -164,6 +174,7 @@ void vigil_close(vigil *v)
         delivery_close_session(v);
         channel_close(v);
         replay_channel_free(v);
+        link_free(&v->link);
     }
     if (v->own_descriptor) {
         connection_remove_descriptor(v, v->own_descriptor);
@@ -319,8 +330,8 @@ int connection_add_descriptor(struct vigil *v, struct descriptor *d)
         return connection_fail(v, err, "cannot make a descriptor");
     d->next = v->descriptors;
     v->descriptors = d;
-    descriptor_add(d, v->socket);
-    descriptor_add(d, v->monitor);
+    if (v->watched_fd >= 0)
+        descriptor_add_plain(d, v->watched_fd, v->watched_events);
     descriptor_add(d, v->replay.socket);
     descriptor_signal(d);
     return ERR_OK;
@@ -346,6 +357,22 @@ void connection_socket_closing(struct vigil *v, void *socket)
 {
     for (struct descriptor *d = v->descriptors; d; d = d->next)
         descriptor_remove(d, socket);
+}
+
+void connection_watch_plain(struct vigil *v, int fd, short events)
+{
+    if (fd == v->watched_fd && events == v->watched_events)
+        return;
+    for (struct descriptor *d = v->descriptors; d; d = d->next) {
+        if (fd == v->watched_fd && fd >= 0)
+            descriptor_change_plain(d, fd, events);
+        else if (v->watched_fd >= 0)
+            descriptor_remove_plain(d, v->watched_fd);
+        if (fd != v->watched_fd && fd >= 0)
+            descriptor_add_plain(d, fd, events);
+    }
+    v->watched_fd = fd;
+    v->watched_events = events;
 }
 
 void connection_signal_all(struct vigil *v)

@@ -2,7 +2,7 @@
  * connection.h - struct vigil: a server's request socket, what is under way on
  * it, and what all handles of the connection share.
  *
- *            connected            hello's reply
+ *            link is up           hello's reply
  *   CONNECTING ------> GREETING ------> READY
  *        ^                 |              |
  *        | after a pause   v              v
@@ -10,7 +10,7 @@
  *
  * 1. Requests go out in the order of their ids, at most `window` messages
  *    unanswered. In GREETING only the hello is under way.
- * 2. When the connection is lost the sockets are made anew: no reply of before
+ * 2. When the connection is lost the socket is made anew: no reply of before
  *    can come any more. What was under way is sent again (delivery.h), until
  *    nothing has been answered for the request timeout: then everything ends as
  *    DISCONNECTED.
@@ -25,6 +25,8 @@
 #include <vigil.h>
 
 #include "client/descriptor.h"
+#include "client/dial.h"
+#include "client/link.h"
 #include "client/outbox.h"
 #include "client/pending.h"
 #include "client/replay_channel.h"
@@ -62,10 +64,13 @@ struct vigil {
 
     /* request channel */
     enum channel_state state;
-    bool monitor_readable; /* the monitor may have something */
-    bool is_receiving;     /* vigil_receive is under way: see there */
-    void *socket;
-    void *monitor;
+    int dial_error; /* errno of the last attempt to connect, until one succeeds; 0 */
+    int watched_fd; /* in the epoll sets of the descriptors, for watched_events; -1: none */
+    short watched_events;
+    bool is_receiving; /* vigil_receive is under way: see there */
+    struct dial dial;  /* CONNECTING */
+    struct link link;
+    int64_t looked_ms;    /* the clock when the link was found empty last */
     int64_t reconnect_ms; /* DOWN: until then */
     int reconnect_delay_ms;
     int greeting_error; /* why the last hello failed */
@@ -171,6 +176,8 @@ int connection_add_descriptor(struct vigil *v, struct descriptor *d);
 void connection_remove_descriptor(struct vigil *v, struct descriptor *d);
 void connection_socket_opened(struct vigil *v, void *socket);
 void connection_socket_closing(struct vigil *v, void *socket);
+/* What they wait for besides ZeroMQ's sockets: this plain descriptor, until it changes. -1: none. */
+void connection_watch_plain(struct vigil *v, int fd, short events);
 void connection_signal_all(struct vigil *v);
 
 #endif

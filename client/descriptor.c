@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "client/descriptor.h"
 
+#include <poll.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -66,6 +67,29 @@ void descriptor_remove(struct descriptor *d, void *socket)
     int fd = socket_fd(socket);
     if (fd >= 0)
         epoll_ctl(d->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static int control(const struct descriptor *d, int operation, int fd, short events)
+{
+    uint32_t wanted = (events & POLLOUT) != 0 ? EPOLLIN | EPOLLOUT : EPOLLIN;
+    struct epoll_event e = {.events = wanted, .data = {.fd = fd}};
+    return epoll_ctl(d->epoll, operation, fd, &e);
+}
+
+void descriptor_add_plain(struct descriptor *d, int fd, short events)
+{
+    if (control(d, EPOLL_CTL_ADD, fd, events) != 0)
+        descriptor_signal(d); /* out of memory: the timer takes its place */
+}
+
+void descriptor_change_plain(struct descriptor *d, int fd, short events)
+{
+    (void)control(d, EPOLL_CTL_MOD, fd, events);
+}
+
+void descriptor_remove_plain(struct descriptor *d, int fd)
+{
+    epoll_ctl(d->epoll, EPOLL_CTL_DEL, fd, NULL);
 }
 
 void descriptor_signal(struct descriptor *d)

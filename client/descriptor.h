@@ -1,11 +1,13 @@
 /*
  * descriptor.h - a pollable descriptor for the application's event loop: an
- * epoll set over ZeroMQ's descriptors, an event for what another handle of the
- * connection has done for this one, and a timer for duties.
+ * epoll set over the connection's own socket and ZeroMQ's descriptors, an event
+ * for what another handle of the connection has done for this one, and a timer
+ * for duties.
  *
  * ZeroMQ's descriptors are edge-triggered: the application must go on until
- * there is nothing more to do, and whoever looked at the sockets for another
- * reason signals the event if that left something.
+ * there is nothing more to do, and whoever looked at those sockets for another
+ * reason signals the event if that left something. The connection's own socket
+ * is readable for as long as it has something that no step has taken.
  *
  * All calls for one descriptor come from the thread that has its connection.
  */
@@ -31,6 +33,11 @@ void descriptor_close(struct descriptor *d);
 /* A ZeroMQ socket enters or, before it is closed, leaves. A NULL socket is ignored. */
 void descriptor_add(struct descriptor *d, void *socket);
 void descriptor_remove(struct descriptor *d, void *socket);
+/* A plain descriptor enters, is waited for otherwise, or, before it is closed, leaves. events: of
+ * poll. */
+void descriptor_add_plain(struct descriptor *d, int fd, short events);
+void descriptor_change_plain(struct descriptor *d, int fd, short events);
+void descriptor_remove_plain(struct descriptor *d, int fd);
 /* Becomes readable. d may be NULL. */
 void descriptor_signal(struct descriptor *d);
 /* Not readable any more for what was signalled or timed. d may be NULL. */

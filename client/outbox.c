@@ -1,6 +1,7 @@
 /* outbox.c - requests on their way into messages, and back. */
 #include "client/outbox.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { SPARE_CAPACITY_MAX = 2 * OUTBOX_MESSAGE_SIZE };
@@ -249,6 +250,15 @@ void outbox_sent(struct outbox *o)
 {
     o->unsent = o->unsent->next;
     o->sent_count++;
+}
+
+void outbox_refused(struct outbox *o, uint32_t count)
+{
+    assert(count <= o->sent_count);
+    o->sent_count -= count;
+    o->unsent = o->first;
+    for (uint32_t i = 0; i < o->sent_count; i++)
+        o->unsent = o->unsent->next;
 }
 
 void outbox_answered(struct outbox *o)

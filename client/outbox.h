@@ -70,6 +70,8 @@ int outbox_end(struct outbox *o);
 struct bytes outbox_stamp(struct outbox_message *m, struct client_session *s);
 /* The first unsent message has been sent. */
 void outbox_sent(struct outbox *o);
+/* The last so many that were sent have certainly not left. */
+void outbox_refused(struct outbox *o, uint32_t count);
 /* The first message, which was sent, has been answered. */
 void outbox_answered(struct outbox *o);
 /* The number of the oldest mutation here that has one; 0: none has. */

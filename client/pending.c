@@ -4,11 +4,18 @@
 #include <stdlib.h>
 
 enum { RING_CAPACITY_FIRST = 64, RING_CAPACITY_MAX = 1 << 20 };
+enum { SPARE_FRAMES_MAX = 64, SPARE_FRAME_SIZE_MAX = 16 * 1024 };
 
 int pending_init(struct pending *p)
 {
     *p = (struct pending){.first_id = 1, .next_id = 1};
     return pending_reserve(p);
+}
+
+static void frame_free(struct reply_frame *f)
+{
+    wire_buffer_free(&f->message);
+    free(f);
 }
 
 void pending_free(struct pending *p)
@@ -19,7 +26,7 @@ void pending_free(struct pending *p)
     while (p->spare) {
         struct reply_frame *f = p->spare;
         p->spare = f->next_spare;
-        free(f);
+        frame_free(f);
     }
     free(p->ring);
     free(p->outcomes);
@@ -31,13 +38,16 @@ void pending_free(struct pending *p)
 struct reply_frame *reply_frame_new(struct pending *p)
 {
     struct reply_frame *f = p->spare;
-    if (f)
+    if (f) {
         p->spare = f->next_spare;
-    else
-        f = malloc(sizeof *f);
+        p->spare_count--;
+    } else {
+        f = calloc(1, sizeof *f);
+    }
     if (!f)
         return NULL;
-    zmq_msg_init(&f->message);
+    f->message.size_max = SIZE_MAX; /* whoever fills it has a bound */
+    wire_buffer_clear(&f->message);
     f->references = 1;
     f->next_spare = NULL;
     return f;
@@ -47,9 +57,15 @@ void reply_frame_release(struct pending *p, struct reply_frame *f)
 {
     if (!f || --f->references > 0)
         return;
-    zmq_msg_close(&f->message);
+    if (p->spare_count == SPARE_FRAMES_MAX) {
+        frame_free(f);
+        return;
+    }
+    if (f->message.capacity > SPARE_FRAME_SIZE_MAX)
+        wire_buffer_free(&f->message);
     f->next_spare = p->spare;
     p->spare = f;
+    p->spare_count++;
 }
 
 /* ---- rings ---- */
@@ -341,8 +357,7 @@ int pending_take_reply(struct pending *p, struct reply_frame *frame,
                        const struct answered_message *m, struct reply_summary *ret_summary)
 {
     struct reply_summary summary = {.verdict = REPLY_TAKEN};
-    struct wire_reader r =
-        wire_reader_of(zmq_msg_data(&frame->message), zmq_msg_size(&frame->message));
+    struct wire_reader r = wire_reader_of(frame->message.data, frame->message.size);
     int err = reply_message_read(&r, &summary.header);
     if (err)
         return err;

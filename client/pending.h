@@ -18,13 +18,12 @@
 #define VIGIL_CLIENT_PENDING_H
 
 #include <vigil.h>
-#include <zmq.h>
 
 #include "protocol/message.h"
 
 /* A message from the server whose bytes somebody still points into. */
 struct reply_frame {
-    zmq_msg_t message;
+    struct wire_buffer message; /* see client/message_reader.h */
     uint32_t references;
     struct reply_frame *next_spare;
 };
@@ -66,7 +65,8 @@ struct pending {
     uint64_t outcomes_next;
     size_t application_count; /* under way: not answered, or not received */
     uint64_t failed_id; /* the first stopping request that failed and has not been received; 0 */
-    struct reply_frame *spare;
+    struct reply_frame *spare; /* with their memory, unless that is large */
+    size_t spare_count;
 };
 
 int pending_init(struct pending *p);

@@ -97,9 +97,6 @@ int vigil_flush(vigil *v)
         connection_send(v);
     else
         connection_step(v);
-    /* The send may have taken the edge of a reply that came meanwhile. */
-    if (v->own_descriptor)
-        descriptor_signal(v->own_descriptor);
     return ERR_OK;
 }
 

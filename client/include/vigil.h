@@ -8,16 +8,20 @@
  *  - A connection, and all watches, transactions and mirrors made from it,
  *    belong to one thread at a time: hand them over, but never use them from
  *    two threads at once. Different connections are independent.
- *  - There is no background thread, but for leases. Handles are driven by the calls below, which
+ *  - There is no background thread, but for leases: requests and their replies are written and
+ *    read by the thread that makes the call. Handles are driven by the calls below, which
  *    block up to a timeout_ms (0: not at all, negative: for ever) or not at all
  *    where nothing is said; or from the caller's own event loop, through
- *    vigil_fd, vigil_watch_fd, vigil_mirror_fd.
+ *    vigil_fd, vigil_watch_fd, vigil_mirror_fd. Watches, listings and histories use ZeroMQ,
+ *    which has threads of its own for its sockets; and a host name is looked up by a thread that
+ *    ends with the answer, so that no call waits for that beyond its time. None takes signals.
  *  - Keys are NUL-terminated UTF-8, 1 to 480 bytes. Values are one MessagePack
  *    object each, given as pointer and size; vigil_pack_ and vigil_unpack_ make
  *    and read the common ones.
  *  - Pointers in results belong to the library and are valid until the next
  *    call with the same handle, unless something else is said.
- *  - Never use a handle in a child after fork.
+ *  - Never use a handle in a child after fork, nor close it there. The child's copies of its
+ *    descriptors may be closed; neither that nor keeping them touches the parent's connections.
  */
 #ifndef VIGIL_H
 #define VIGIL_H
@@ -454,8 +458,9 @@ typedef struct vigil_completion {
 VIGIL_EXPORT int vigil_receive(vigil *v, int timeout_ms, vigil_completion *ret_completion);
 /* Requests sent whose completion has not been received. */
 VIGIL_EXPORT size_t vigil_pending(const vigil *v);
-/* Becomes readable when vigil_receive should be called; then call it with timeout 0 until TIMEOUT.
- * Belongs to the connection. -1: out of descriptors. */
+/* Becomes readable when vigil_receive should be called; then call it with timeout 0 until TIMEOUT,
+ * which also sends what the socket did not take before. Belongs to the connection. -1: out of
+ * descriptors. */
 VIGIL_EXPORT int vigil_fd(vigil *v);
 
 /* ---- reads -------------------------------------------------------------------- */

@@ -161,6 +161,11 @@ void core_all_read(struct core *core)
     core->burst_us = 0;
 }
 
+bool core_wants_all_read(const struct core *core)
+{
+    return core->burst_us > 0;
+}
+
 size_t core_batch_record_count(const struct core *core)
 {
     return core->batch.record_count;

@@ -117,6 +117,8 @@ bool core_batch_full(const struct core *core);
 bool core_batch_is_late(const struct core *core);
 /* No request waits any more that is not in the batch: functions have their time anew. */
 void core_all_read(struct core *core);
+/* Whether that would make a difference: functions have taken time since it was last so. */
+bool core_wants_all_read(const struct core *core);
 size_t core_batch_record_count(const struct core *core);
 /* Whether there is anything in it that must be durable before it is committed: records, or rows of
  * sessions or cursors. */

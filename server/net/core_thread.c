@@ -4,32 +4,32 @@
  * signals and the time of the next bookmark; never spins, never waits with
  * something to do.
  *
- * ZeroMQ's descriptors are edge-triggered, and any call on a socket may take
- * their edge. A receive that finds nothing leaves an edge for whatever comes
- * after it: so a turn without work, which ends with one on the request socket,
- * is followed by looking at the stream socket after all that sends on it, and
- * if that finds nothing either, by sleeping. Asking the sockets once more would
- * cost a put four system calls, which its watchers' I/O thread would wait for.
+ * Connections are told of while there is anything to read, so that each turn is
+ * followed by waiting, and nothing is asked for twice. The stream socket's
+ * descriptor is ZeroMQ's: it tells once, and any call on the socket may take
+ * that away. So after all that sends on it, and before sleeping, the socket is
+ * looked at: a receive that finds nothing makes the descriptor tell of whatever
+ * comes after it.
  */
 #include "server/net/clocks.h"
 #include "server/net/log.h"
 #include "server/net/server.h"
 #include "server/net/signals.h"
+#include "server/net/zmq_socket.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 
-/* Under load, subscriptions and signals are looked for this often. */
+/* Under load, subscriptions are looked for this often. */
 enum { LOOK_EVERY_US = 1000, PAUSE_MS = 10 };
 
 struct core_loop {
     struct server *server;
-    struct pollfd wait[3]; /* signals, requests, streams */
-    uint64_t tick_us;      /* when core_tick wants to be called */
-    uint64_t looked_us;    /* for subscriptions and signals */
-    bool poll_failed;      /* it is said once */
+    uint64_t tick_us;   /* when core_tick wants to be called */
+    uint64_t looked_us; /* for subscriptions */
+    bool must_look;     /* before sleeping */
+    bool wait_failed;   /* it is said once */
 };
 
 static bool subscribed(void *context, struct bytes topic)
@@ -37,15 +37,15 @@ static bool subscribed(void *context, struct bytes topic)
     return core_subscribed(context, topic);
 }
 
-/* True if there were any: their bookmarks are due. */
-static bool look_at_subscriptions(struct core_loop *loop, uint64_t now_us)
+/* Bookmarks of new ones are due; and then there may be more. */
+static void look_at_subscriptions(struct core_loop *loop, uint64_t now_us)
 {
     struct server *s = loop->server;
     loop->looked_us = now_us;
-    if (!subscriptions_take(&s->subscriptions, s->sockets[ENDPOINT_STREAM], subscribed, s->core))
-        return false;
-    loop->tick_us = 0;
-    return true;
+    loop->must_look =
+        subscriptions_take(&s->subscriptions, s->sockets[ENDPOINT_STREAM], subscribed, s->core);
+    if (loop->must_look)
+        loop->tick_us = 0;
 }
 
 static void tick_if_due(struct core_loop *loop, uint64_t now_us)
@@ -75,22 +75,18 @@ static int sleep_ms(const struct core_loop *loop, uint64_t now_us)
 }
 
 /* Sleeps if there is nothing to do. True if a signal has arrived. */
-static bool wait_for_something(struct core_loop *loop, bool busy, uint64_t now_us)
+static bool wait_for_something(struct core_loop *loop, uint64_t now_us)
 {
     struct server *s = loop->server;
-    int timeout_ms = busy ? 0 : sleep_ms(loop, now_us);
-    if (poll(loop->wait, 3, timeout_ms) < 0) {
+    if (peers_wait(s->peers, loop->must_look ? 0 : sleep_ms(loop, now_us), now_us) != 0) {
         /* Out of memory, say. What it would tell of is looked at without it. */
-        if (errno != EINTR && !loop->poll_failed)
-            log_error("poll: %s; going on without it", strerror(errno));
-        loop->poll_failed = loop->poll_failed || errno != EINTR;
+        if (!loop->wait_failed)
+            log_error("epoll_wait: %s; going on without it", strerror(errno));
+        loop->wait_failed = true;
         clock_pause_ms(PAUSE_MS);
-        loop->wait[0].revents = POLLIN;
-        loop->wait[2].revents = POLLIN;
     }
-    if (!busy && loop->wait[2].revents == 0)
-        loop->looked_us = clock_boot_us(); /* that was as good as a look */
-    if (loop->wait[0].revents == 0)
+    loop->must_look = peers_stirred(s->peers, PEERS_STREAMS) || loop->must_look;
+    if (!peers_stirred(s->peers, PEERS_SIGNALS))
         return false;
     int number = signals_take(s->signal_fd);
     if (number != 0)
@@ -98,21 +94,25 @@ static bool wait_for_something(struct core_loop *loop, bool busy, uint64_t now_u
     return number != 0;
 }
 
+static int watch(struct server *s, struct failure *failure)
+{
+    int streams = socket_descriptor(s->sockets[ENDPOINT_STREAM]);
+    if (streams < 0 || peers_watch(s->peers, PEERS_SIGNALS, s->signal_fd) != ERR_OK ||
+        peers_watch(s->peers, PEERS_STREAMS, streams) != ERR_OK)
+        return failure_set(failure, ERR_INTERNAL, "cannot wait for requests");
+    return ERR_OK;
+}
+
 int core_thread_run(struct server *s, struct failure *failure)
 {
-    struct core_loop loop = {.server = s};
-    loop.wait[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-    loop.wait[1] =
-        (struct pollfd){.fd = socket_descriptor(s->sockets[ENDPOINT_REQUEST]), .events = POLLIN};
-    loop.wait[2] =
-        (struct pollfd){.fd = socket_descriptor(s->sockets[ENDPOINT_STREAM]), .events = POLLIN};
-
-    if (loop.wait[1].fd < 0 || loop.wait[2].fd < 0)
-        return failure_set(failure, ERR_INTERNAL, "cannot wait for requests");
+    struct core_loop loop = {.server = s, .must_look = true};
+    int err = watch(s, failure);
+    if (err != ERR_OK)
+        return err;
     for (;;) {
         uint64_t now_us = clock_boot_us();
         bool worked = false;
-        int err = turn_run(&s->turn, now_us, &worked, failure);
+        err = turn_run(&s->turn, now_us, &worked, failure);
         if (err != ERR_OK)
             return err;
         tick_if_due(&loop, now_us);
@@ -121,10 +121,11 @@ int core_thread_run(struct server *s, struct failure *failure)
             if (err != ERR_OK)
                 return err;
         }
-        if (worked && now_us - loop.looked_us < LOOK_EVERY_US)
-            continue;
-        bool busy = look_at_subscriptions(&loop, now_us) || worked;
-        if (wait_for_something(&loop, busy, now_us))
+        loop.must_look = loop.must_look || s->turn.emitted;
+        s->turn.emitted = false;
+        if (loop.must_look && (!worked || now_us - loop.looked_us >= LOOK_EVERY_US))
+            look_at_subscriptions(&loop, now_us);
+        if (wait_for_something(&loop, now_us))
             return ERR_OK;
     }
 }

@@ -4,8 +4,8 @@
 
 #include "server/net/clocks.h"
 #include "server/net/gate_probe.h"
-#include "server/net/zmtp_frames.h"
-#include "server/net/zmtp_hello.h"
+#include "protocol/zmtp_frames.h"
+#include "protocol/zmtp_hello.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -86,6 +86,14 @@ static bool is_passing(int error)
     }
 }
 
+static int turn_away(int fd)
+{
+    close(fd);
+    count(&gate.turned_away);
+    errno = ECONNABORTED;
+    return -1;
+}
+
 int gate_accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
 {
     int fd = (int)syscall(SYS_accept4, listener, address, size, flags);
@@ -93,15 +101,28 @@ int gate_accept4(int listener, struct sockaddr *address, socklen_t *size, int fl
         errno = ECONNABORTED;
     if (fd < 0 || gate.limit == 0 || ((size_t)fd < gate.limit && begin(fd)))
         return fd;
-    close(fd);
-    count(&gate.turned_away);
-    errno = ECONNABORTED;
-    return -1;
+    return turn_away(fd);
 }
 
 int gate_accept(int listener, struct sockaddr *address, socklen_t *size)
 {
     return gate_accept4(listener, address, size, 0);
+}
+
+int gate_accept_own(int listener)
+{
+    int fd = (int)syscall(SYS_accept4, listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return fd >= 0 && (size_t)fd >= gate.limit ? turn_away(fd) : fd;
+}
+
+void gate_count_refused(void)
+{
+    count(&gate.refused);
+}
+
+void gate_count_cut_off(void)
+{
+    count(&gate.cut_off);
 }
 
 static bool is_within_rate(struct gate_connection *c, size_t size)
@@ -196,6 +217,11 @@ void gate_figures(struct gate_figures *ret_figures)
     ret_figures->turned_away = atomic_load_explicit(&gate.turned_away, memory_order_relaxed);
     ret_figures->refused = atomic_load_explicit(&gate.refused, memory_order_relaxed);
     ret_figures->cut_off = atomic_load_explicit(&gate.cut_off, memory_order_relaxed);
+}
+
+size_t gate_descriptors_max(void)
+{
+    return gate.limit;
 }
 
 uint32_t gate_connections_max(void)

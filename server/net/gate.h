@@ -25,16 +25,18 @@
  *
  * State belongs to a descriptor, and is made anew when that is accepted again. Nobody tells when it is
  * closed: until then nothing else may recv from it, and in this process nobody but libzmq's connections
- * recv.
+ * recv. Request connections (peers.h) are not ZeroMQ's: they share the limit and the figures, are
+ * accepted by gate_accept_own, and receive by other calls.
  *
  * gate_open before the sockets are bound, gate_close after they are gone. In between, only ZeroMQ's
- * I/O thread (there is one) passes through it; the figures may be read by any.
+ * I/O thread (there is one) passes through it; what is declared here may be called by any.
  */
 #ifndef VIGIL_SERVER_NET_GATE_H
 #define VIGIL_SERVER_NET_GATE_H
 
 #include "protocol/failure.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -53,6 +55,15 @@ struct gate_figures {
 int gate_open(uint32_t connections_max, uint64_t message_size_max, struct failure *failure);
 void gate_close(void);
 void gate_figures(struct gate_figures *ret_figures);
+
+/* Accepts a connection that is not ZeroMQ's, non-blocking. Returns the descriptor, or -1 with errno:
+ * ECONNABORTED also for one beyond the limit. */
+int gate_accept_own(int listener);
+/* Of such connections: one was not let in, or was cut off. */
+void gate_count_refused(void);
+void gate_count_cut_off(void);
+/* Greater than the descriptor of any connection. */
+size_t gate_descriptors_max(void);
 /* Connections there may be; fewer than were asked for where the limit of open files is low. */
 uint32_t gate_connections_max(void);
 

@@ -3,7 +3,7 @@
 #include "server/net/gate_probe.h"
 
 #include "server/net/clocks.h"
-#include "server/net/zmtp_hello.h"
+#include "protocol/zmtp_hello.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -170,62 +170,74 @@ static int bind_one(void *socket, const char *text, struct failure *failure)
                        advice);
 }
 
-static int bind_tcp(struct listen_point *p, void *const sockets[3], struct failure *failure)
+/* The role's address, on the given port; *ret_port: the one that it got. */
+static int bind_tcp_one(void *socket, struct endpoint e, uint16_t port, uint16_t *ret_port,
+                        struct failure *failure)
 {
-    struct endpoint e = p->endpoint;
+    char text[ENDPOINT_SIZE];
+    char bound[ENDPOINT_SIZE];
+    size_t size = sizeof bound;
+    struct endpoint ret;
     int ipv6 = e.host[0] == '[';
     int heartbeat_ms = HEARTBEAT_MS;
+    e.port = port;
+    endpoint_format(&e, text);
+    zmq_setsockopt(socket, ZMQ_IPV6, &ipv6, sizeof ipv6);
+    /* A peer that vanished from the network frees its queues. */
+    zmq_setsockopt(socket, ZMQ_HEARTBEAT_IVL, &heartbeat_ms, sizeof heartbeat_ms);
+    int err = bind_one(socket, text, failure);
+    if (err != ERR_OK)
+        return err;
+    if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bound, &size) != 0 ||
+        endpoint_parse(bound, &ret, NULL) != ERR_OK)
+        return failure_set(failure, ERR_INTERNAL, "cannot tell which port %s got", text);
+    *ret_port = ret.port;
+    return ERR_OK;
+}
+
+static int bind_tcp(struct listen_point *p, struct peers *peers, void *const sockets[3],
+                    struct failure *failure)
+{
+    struct endpoint e = p->endpoint;
     bool any_port = e.port == 0;
     if (strcmp(e.host, "localhost") == 0)
         strcpy(e.host, "127.0.0.1");
     if (e.port > UINT16_MAX - 2)
         return failure_set(failure, ERR_INVALID,
                            "port %u leaves no room for the two ports after it", (unsigned)e.port);
-    for (size_t i = 0; i < 3; i++) {
-        char text[ENDPOINT_SIZE];
-        char bound[ENDPOINT_SIZE];
-        size_t size = sizeof bound;
-        struct endpoint ret;
-        struct endpoint wanted = e;
-        wanted.port = any_port ? 0 : (uint16_t)(e.port + i);
-        endpoint_format(&wanted, text);
-        zmq_setsockopt(sockets[i], ZMQ_IPV6, &ipv6, sizeof ipv6);
-        /* A peer that vanished from the network frees its queues. */
-        zmq_setsockopt(sockets[i], ZMQ_HEARTBEAT_IVL, &heartbeat_ms, sizeof heartbeat_ms);
-        int err = bind_one(sockets[i], text, failure);
-        if (err != ERR_OK)
-            return err;
-        if (zmq_getsockopt(sockets[i], ZMQ_LAST_ENDPOINT, bound, &size) != 0 ||
-            endpoint_parse(bound, &ret, NULL) != ERR_OK)
-            return failure_set(failure, ERR_INTERNAL, "cannot tell which port %s got", text);
-        p->ports[i] = ret.port;
-        if (i == 0)
-            p->endpoint = ret;
-    }
-    return ERR_OK;
+    int err = peers_listen(peers, &e, failure);
+    if (err != ERR_OK)
+        return err;
+    p->endpoint = e;
+    p->ports[ENDPOINT_REQUEST] = e.port;
+    for (size_t i = ENDPOINT_STREAM; i < 3 && err == ERR_OK; i++)
+        err = bind_tcp_one(sockets[i], e, any_port ? 0 : (uint16_t)(e.port + i), &p->ports[i],
+                           failure);
+    return err;
 }
 
-static int bind_ipc(struct listen_point *p, void *const sockets[3], struct failure *failure)
+static int bind_ipc(struct listen_point *p, struct peers *peers, void *const sockets[3],
+                    struct failure *failure)
 {
     int heartbeat_ms = 0; /* the kernel says when a local peer is gone; a stopped one is alive */
-    for (size_t i = 0; i < 3; i++) {
+    int err = peers_listen(peers, &p->endpoint, failure);
+    for (size_t i = ENDPOINT_STREAM; i < 3 && err == ERR_OK; i++) {
         char text[ENDPOINT_SIZE];
         snprintf(text, sizeof text, "ipc://%s%s", p->endpoint.path, suffixes[i]);
         zmq_setsockopt(sockets[i], ZMQ_HEARTBEAT_IVL, &heartbeat_ms, sizeof heartbeat_ms);
-        int err = bind_one(sockets[i], text, failure);
-        if (err != ERR_OK)
-            return err;
+        err = bind_one(sockets[i], text, failure);
     }
-    return ERR_OK;
+    return err;
 }
 
-int listen_bind(struct listen_set *set, void *const sockets[3], struct failure *failure)
+int listen_bind(struct listen_set *set, struct peers *peers, void *const sockets[3],
+                struct failure *failure)
 {
     int err = ERR_OK;
     for (size_t i = 0; i < set->count && err == ERR_OK; i++) {
         struct listen_point *p = &set->points[i];
-        err = p->endpoint.kind == ENDPOINT_IPC ? bind_ipc(p, sockets, failure)
-                                               : bind_tcp(p, sockets, failure);
+        err = p->endpoint.kind == ENDPOINT_IPC ? bind_ipc(p, peers, sockets, failure)
+                                               : bind_tcp(p, peers, sockets, failure);
     }
     return err;
 }
@@ -236,7 +248,7 @@ void listen_close(struct listen_set *set)
         struct listen_point *p = &set->points[i];
         if (p->lock_fd < 0)
             continue;
-        /* ZeroMQ removes its files; this is for a bind that failed half way. */
+        /* ZeroMQ removes its files, unless a bind failed half way. */
         for (size_t k = 0; k < 3; k++) {
             char path[SOCKET_PATH_SIZE];
             struct stat status;

@@ -10,6 +10,7 @@
 #define VIGIL_SERVER_NET_LISTEN_H
 
 #include "server/net/config.h"
+#include "server/net/peers.h"
 
 struct listen_point {
     struct endpoint endpoint; /* after listen_bind with the port that was bound */
@@ -24,8 +25,10 @@ struct listen_set {
 
 /* Takes the locks and removes stale sockets. On failure nothing is held. */
 int listen_open(const struct config *config, struct listen_set *ret_set, struct failure *failure);
-/* Binds the three ZeroMQ sockets, indexed by enum endpoint_role, to all points. */
-int listen_bind(struct listen_set *set, void *const sockets[3], struct failure *failure);
+/* Makes peers listen at all points, and binds ZeroMQ's two sockets, indexed by enum endpoint_role, to
+ * the addresses that follow from each. */
+int listen_bind(struct listen_set *set, struct peers *peers, void *const sockets[3],
+                struct failure *failure);
 /* Once the sockets are closed. Takes a zeroed set too. */
 void listen_close(struct listen_set *set);
 

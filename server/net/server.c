@@ -8,6 +8,7 @@
 #include "server/net/log.h"
 #include "server/net/restore.h"
 #include "server/net/signals.h"
+#include "server/net/zmq_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +18,13 @@
 #include <unistd.h>
 
 enum {
-    REQUEST_RECEIVE_QUEUE = 8, /* messages per client, of up to 4 MiB each; it keeps the rest */
-    /* A peer's reading is heard of in steps of half the queue: twice the window is never full. */
-    REQUEST_SEND_QUEUE = 2 * LIMIT_WINDOW_MESSAGES + 16,
-    STREAM_RECEIVE_QUEUE = 64,                       /* subscriptions */
-    STREAM_MESSAGE_IN = 64,                          /* bytes of one */
-    REPLAY_QUEUE = 2 * LIMIT_REPLAY_WINDOW_MESSAGES, /* likewise; requests and chunks */
-    REPLAY_MESSAGE_SIZE = 256 * 1024,                /* bytes of a request message */
-    LINGER_MS = 250 /* at the end, for replies that are on their way */
+    STREAM_RECEIVE_QUEUE = 64, /* subscriptions */
+    STREAM_MESSAGE_IN = 64,    /* bytes of one */
+    /* Requests and chunks. A peer's reading is heard of in steps of half the queue: twice the window
+     * is never full. */
+    REPLAY_QUEUE = 2 * LIMIT_REPLAY_WINDOW_MESSAGES,
+    REPLAY_MESSAGE_SIZE = 256 * 1024, /* bytes of a request message */
+    LINGER_MS = 250                   /* at the end, for replies that are on their way */
 };
 
 static uint64_t function_processor_us(void *context)
@@ -121,20 +121,22 @@ static int open_journal(struct server *s, struct failure *failure)
 
 static int open_sockets(struct server *s, struct failure *failure)
 {
-    const struct core_limits *limits = &s->config->limits;
     const struct socket_options options[3] = {
-        {ZMQ_ROUTER, REQUEST_SEND_QUEUE, REQUEST_RECEIVE_QUEUE, limits->message_size_max},
-        {ZMQ_XPUB, (int)s->config->stream_queue, STREAM_RECEIVE_QUEUE, STREAM_MESSAGE_IN},
-        {ZMQ_ROUTER, REPLAY_QUEUE, REPLAY_QUEUE, REPLAY_MESSAGE_SIZE},
+        [ENDPOINT_STREAM] = {ZMQ_XPUB, (int)s->config->stream_queue, STREAM_RECEIVE_QUEUE,
+                             STREAM_MESSAGE_IN},
+        [ENDPOINT_REPLAY] = {ZMQ_ROUTER, REPLAY_QUEUE, REPLAY_QUEUE, REPLAY_MESSAGE_SIZE},
     };
-    int err = ERR_OK;
+    int err =
+        peers_new(s->config->limits.message_size_max, gate_descriptors_max(), &s->peers, failure);
+    if (err != ERR_OK)
+        return err;
     s->zmq = zmq_ctx_new();
     if (!s->zmq)
         return failure_set(failure, ERR_NO_MEMORY, "cannot start ZeroMQ: %s", zmq_strerror(errno));
-    for (size_t i = 0; i < 3 && err == ERR_OK; i++)
+    for (size_t i = ENDPOINT_STREAM; i < 3 && err == ERR_OK; i++)
         err = socket_open(s->zmq, &options[i], &s->sockets[i], failure);
     if (err == ERR_OK)
-        err = listen_bind(&s->listen, s->sockets, failure);
+        err = listen_bind(&s->listen, s->peers, s->sockets, failure);
     return err;
 }
 
@@ -286,7 +288,7 @@ static int open_turn(struct server *s, struct failure *failure)
 {
     s->turn.journal = s->journal;
     s->turn.core = s->core;
-    s->turn.requests = s->sockets[ENDPOINT_REQUEST];
+    s->turn.peers = s->peers;
     s->turn.streams = s->sockets[ENDPOINT_STREAM];
     s->turn.retention = s->config->retention;
     s->turn.hold = s->config->cursor_hold;
@@ -330,6 +332,7 @@ static void stop(struct server *s)
     replay_thread_stop(s->replay);
     sync_thread_stop(s->sync);
     turn_free(&s->turn);
+    peers_free(s->peers, LINGER_MS);
     for (size_t i = 0; i < 3; i++)
         socket_close(s->sockets[i], LINGER_MS);
     if (s->zmq)

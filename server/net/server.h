@@ -1,16 +1,18 @@
 /*
  * server.h - the whole of vigild: what it consists of, its start and its end.
  *
- *   main thread    the core thread: requests, streams, journal writer (core_thread.c, turn.c)
+ *   main thread    the core thread: requests, streams, journal writer (core_thread.c, turn.c); it
+ *                  reads from and writes to the request connections itself (peers.h)
  *   replay thread  replays, listings, histories (replay_thread.c)
  *   sync thread    syncs that nobody waits for (sync_thread.c)
- *   ZeroMQ's own I/O thread
+ *   ZeroMQ's own I/O thread, for the connections of streams and replays
  */
 #ifndef VIGIL_SERVER_NET_SERVER_H
 #define VIGIL_SERVER_NET_SERVER_H
 
 #include "server/net/config.h"
 #include "server/net/listen.h"
+#include "server/net/peers.h"
 #include "server/net/replay_thread.h"
 #include "server/net/subscriptions.h"
 #include "server/net/sync_thread.h"
@@ -23,7 +25,8 @@ struct server {
     uint64_t started_us;
     struct listen_set listen;
     void *zmq;
-    void *sockets[3]; /* by enum endpoint_role */
+    struct peers *peers;
+    void *sockets[3]; /* by enum endpoint_role; requests have none */
     struct journal *journal;
     struct core *core;
     struct turn turn;

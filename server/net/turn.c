@@ -9,9 +9,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <time.h>
+#include <zmq.h>
 
 enum {
-    SWALLOW_PARTS = 4096,    /* surplus frames taken in one turn */
     EXPIRE_TICK_US = 50000,  /* keys that end close to one another share a commit */
     EXPIRE_RETRY_US = 500000 /* after one that failed */
 };
@@ -20,23 +20,19 @@ int turn_init(struct turn *t)
 {
     wire_buffer_init(&t->malformed_reply, 4096);
     t->batch = calloc(LIMIT_BATCH_REQUESTS, sizeof *t->batch);
-    return t->batch && reply_budget_new(&t->budget) == ERR_OK ? ERR_OK : ERR_NO_MEMORY;
+    return t->batch ? ERR_OK : ERR_NO_MEMORY;
 }
 
 static void close_batch(struct turn *t)
 {
-    for (size_t i = 0; i < t->batch_count; i++)
-        routed_close(&t->batch[i]);
+    peers_release(t->peers);
     t->batch_count = 0;
 }
 
 void turn_free(struct turn *t)
 {
-    if (t->batch)
-        close_batch(t);
     free(t->batch);
     t->batch = NULL;
-    reply_budget_free(t->budget);
     wire_buffer_free(&t->malformed_reply);
 }
 
@@ -82,14 +78,19 @@ static void end_view(struct turn *t)
     t->view_open = false;
 }
 
-static int apply(struct turn *t, struct routed *m)
+static struct bytes peer_of(const struct peer_message *m)
+{
+    return (struct bytes){m->peer, sizeof m->peer};
+}
+
+static int apply(struct turn *t, const struct peer_message *m)
 {
     core_at(t->core, clock_boot_us() / 1000);
-    return core_request(t->core, routed_peer(m), routed_body(m));
+    return core_request(t->core, peer_of(m), m->body);
 }
 
 /* A message with more than one frame is not applied, and says so at once. */
-static void refuse_surplus(struct turn *t, struct routed *m)
+static void refuse_surplus(struct turn *t, const struct peer_message *m)
 {
     struct core_figures figures;
     struct journal_status journal;
@@ -106,34 +107,51 @@ static void refuse_surplus(struct turn *t, struct routed *m)
                       "a message is one frame, and frames follow this one");
     t->figures.malformed++;
     if (t->malformed_reply.failed ||
-        !routed_send(t->requests, routed_peer(m),
-                     (struct bytes){t->malformed_reply.data, t->malformed_reply.size}))
+        !peers_send(t->peers, peer_of(m),
+                    (struct bytes){t->malformed_reply.data, t->malformed_reply.size}))
         t->figures.replies_dropped++;
+}
+
+static bool is_full(const struct turn *t)
+{
+    return t->batch_count == LIMIT_BATCH_REQUESTS || core_batch_full(t->core) ||
+           peers_batch_full(t->peers);
+}
+
+/* After a round. While functions run, requests come that are to go before the next ones of those: so
+ * the batch is only told that all has been read when a round has found nothing. */
+static bool look_again(struct turn *t, size_t *seen)
+{
+    if (!core_wants_all_read(t->core) || !peers_all_read(t->peers))
+        return false;
+    bool found = t->batch_count > *seen;
+    *seen = t->batch_count;
+    if (!found)
+        core_all_read(t->core);
+    return found && peers_wait(t->peers, 0, t->now_us) == 0;
 }
 
 /* Takes what waits into the batch and applies it. ERR_OK or ERR_NO_MEMORY. */
 static int gather(struct turn *t)
 {
     int err = ERR_OK;
+    size_t seen = t->batch_count;
     while (err == ERR_OK && t->batch_count < LIMIT_BATCH_REQUESTS) {
-        struct routed *m = &t->batch[t->batch_count];
-        enum routed_result result = routed_receive(t->requests, m);
-        if (result == ROUTED_NONE) {
-            core_all_read(t->core);
-            return ERR_OK;
-        }
-        if (result == ROUTED_SURPLUS) {
-            refuse_surplus(t, m);
-            routed_close(m);
-            t->swallowing = !routed_swallow(t->requests, SWALLOW_PARTS);
-            if (t->swallowing)
+        struct peer_message *m = &t->batch[t->batch_count];
+        enum peers_result result = peers_receive(t->peers, m);
+        if (result == PEERS_NONE) {
+            if (!look_again(t, &seen))
                 return ERR_OK;
+            continue;
+        }
+        if (result == PEERS_SURPLUS) {
+            refuse_surplus(t, m);
             continue;
         }
         t->batch_count++;
         t->figures.messages++;
         err = apply(t, m);
-        if (core_batch_full(t->core))
+        if (is_full(t))
             break;
     }
     t->figures.overloads += err == ERR_OK;
@@ -146,29 +164,29 @@ static bool wait_for_company(struct turn *t, uint64_t deadline_us)
     uint64_t now_us = clock_boot_us();
     if (now_us >= deadline_us)
         return false;
-    if (socket_readable(t->requests))
-        return true;
     uint64_t left_us = deadline_us - now_us;
     struct timespec timeout = {.tv_sec = (time_t)(left_us / 1000000),
                                .tv_nsec = (long)(left_us % 1000000) * 1000};
-    struct pollfd wait = {.fd = socket_descriptor(t->requests), .events = POLLIN};
-    return ppoll(&wait, 1, &timeout, NULL) > 0;
+    struct pollfd wait = {.fd = peers_descriptor(t->peers), .events = POLLIN};
+    return peers_has_left(t->peers) || (ppoll(&wait, 1, &timeout, NULL) > 0);
 }
 
 /* A batch with records may wait a little for more, see patience.h. */
 static int gather_company(struct turn *t)
 {
     size_t before = core_batch_record_count(t->core);
-    uint64_t wait_us = before > 0 && !core_batch_full(t->core) && !core_batch_is_late(t->core)
+    uint64_t wait_us = before > 0 && !is_full(t) && !core_batch_is_late(t->core)
                            ? patience_begin(&t->patience)
                            : 0;
     if (wait_us == 0)
         return ERR_OK;
     int err = ERR_OK;
     uint64_t deadline_us = clock_boot_us() + wait_us;
-    while (err == ERR_OK && !t->swallowing && !core_batch_full(t->core) &&
-           t->batch_count < LIMIT_BATCH_REQUESTS && wait_for_company(t, deadline_us))
+    while (err == ERR_OK && !is_full(t) && wait_for_company(t, deadline_us)) {
+        if (peers_wait(t->peers, 0, t->now_us) != 0)
+            break;
         err = gather(t);
+    }
     patience_learn(&t->patience, before, core_batch_record_count(t->core));
     return err;
 }
@@ -205,6 +223,7 @@ static void expire_again(struct turn *t)
 void turn_emit(void *context, struct bytes message)
 {
     struct turn *t = context;
+    t->emitted = true;
     /* XPUB never blocks: what a full queue leaves out is a gap that its watcher sees. */
     zmq_send(t->streams, message.data, message.size, ZMQ_DONTWAIT);
 }
@@ -216,10 +235,7 @@ static void send_replies(struct turn *t)
         struct bytes peer;
         struct bytes message;
         core_reply_at(t->core, i, &peer, &message);
-        bool sent = message.size < REPLY_LARGE_BYTES
-                        ? routed_send(t->requests, peer, message)
-                        : reply_budget_send(t->budget, t->requests, peer, message);
-        t->figures.replies_dropped += !sent;
+        t->figures.replies_dropped += !peers_send(t->peers, peer, message);
     }
 }
 
@@ -265,11 +281,6 @@ int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *
 {
     struct failure reason = {0};
     t->now_us = now_us;
-    if (t->swallowing) {
-        t->swallowing = !routed_swallow(t->requests, SWALLOW_PARTS);
-        *ret_worked = true;
-        return ERR_OK;
-    }
     uint64_t refused = t->figures.malformed;
     core_batch_begin(t->core, clock_wall_us(), now_us / 1000);
     bool expires;
@@ -294,6 +305,7 @@ int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *
     if (expires && err != ERR_OK)
         expire_again(t);
     *ret_worked = t->expire_more || t->batch_count > 0 || t->figures.malformed != refused;
+    peers_flush(t->peers);
     close_batch(t);
     if (t->journal_lost)
         return failure_set(failure, ERR_IO, "%s", t->lost.text);

@@ -24,9 +24,8 @@
 #include "server/core/core.h"
 #include "server/net/histogram.h"
 #include "server/net/patience.h"
-#include "server/net/reply_budget.h"
+#include "server/net/peers.h"
 #include "server/net/sync_thread.h"
-#include "server/net/zmq_socket.h"
 
 struct turn_figures {
     uint64_t messages;
@@ -42,16 +41,14 @@ struct turn_figures {
 struct turn {
     struct journal *journal;
     struct core *core;
-    void *requests; /* ROUTER */
-    void *streams;  /* XPUB */
+    struct peers *peers; /* whom requests come from */
+    void *streams;       /* XPUB */
     struct journal_retention retention;
     struct journal_hold hold; /* its limits, all 0: cursors are not waited for */
 
-    struct routed *batch; /* LIMIT_BATCH_REQUESTS of them, batch_count open */
+    struct peer_message *batch; /* LIMIT_BATCH_REQUESTS of them, batch_count in use */
     size_t batch_count;
-    bool swallowing; /* surplus frames of a message are still to be taken */
     bool view_open;
-    struct reply_budget *budget;
     struct sync_thread *sync; /* of the journal */
     struct wire_buffer malformed_reply;
     struct patience patience; /* whether a batch waits for company */
@@ -66,6 +63,7 @@ struct turn {
     bool compact_blocked;        /* it waits for a checkpoint */
     bool held;                   /* it stopped before a cursor */
     bool published;              /* since the caller cleared it: bookmarks will be due */
+    bool emitted;                /* likewise: something was sent on the stream socket */
     bool expire_more;            /* keys whose end has come are left */
     uint64_t compact_checked_us; /* when it was last tried */
     uint64_t background_us;      /* when background work was last done on its own */
@@ -79,7 +77,7 @@ struct turn {
 int turn_init(struct turn *t);
 void turn_free(struct turn *t);
 
-/* Does what waits, at most a batch. *ret_worked: there was something. An error
+/* Does what peers_wait has found, at most a batch. *ret_worked: there was something. An error
  * means that the journal can no longer be used: the caller ends the server. */
 int turn_run(struct turn *t, uint64_t now_us, bool *ret_worked, struct failure *failure);
 

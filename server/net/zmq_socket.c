@@ -113,23 +113,10 @@ static bool send_peer(void *socket, struct bytes peer)
     return zmq_send(socket, peer.data, peer.size, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0;
 }
 
-bool routed_send(void *socket, struct bytes peer, struct bytes body)
-{
-    return send_peer(socket, peer) && zmq_send(socket, body.data, body.size, ZMQ_DONTWAIT) >= 0;
-}
-
 static void free_body(void *data, void *hint)
 {
     (void)hint;
     free(data);
-}
-
-bool routed_send_message(void *socket, struct bytes peer, zmq_msg_t *message)
-{
-    bool sent = send_peer(socket, peer) && zmq_msg_send(message, socket, ZMQ_DONTWAIT) >= 0;
-    if (!sent)
-        zmq_msg_close(message);
-    return sent;
 }
 
 bool routed_send_buffer(void *socket, struct bytes peer, struct wire_buffer *body)
@@ -138,5 +125,8 @@ bool routed_send_buffer(void *socket, struct bytes peer, struct wire_buffer *bod
     if (zmq_msg_init_data(&message, body->data, body->size, free_body, NULL) != 0)
         return false;
     *body = (struct wire_buffer){.size_max = body->size_max};
-    return routed_send_message(socket, peer, &message);
+    bool sent = send_peer(socket, peer) && zmq_msg_send(&message, socket, ZMQ_DONTWAIT) >= 0;
+    if (!sent)
+        zmq_msg_close(&message);
+    return sent;
 }

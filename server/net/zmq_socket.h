@@ -1,5 +1,5 @@
 /*
- * zmq_socket.h - the few things that both threads do with ZeroMQ sockets.
+ * zmq_socket.h - the few things that are done with ZeroMQ sockets: those of streams and of replays.
  * A socket belongs to the thread that uses it; all of these only ever try.
  */
 #ifndef VIGIL_SERVER_NET_ZMQ_SOCKET_H
@@ -43,12 +43,8 @@ struct bytes routed_peer(struct routed *m);
 struct bytes routed_body(struct routed *m);
 /* Takes at most parts_max frames of the rest. True when that was the last. */
 bool routed_swallow(void *socket, int parts_max);
-/* False if the peer is gone or does not read: the reply is dropped. */
-bool routed_send(void *socket, struct bytes peer, struct bytes body);
-/* The same; takes over body->data, and leaves body empty. */
+/* Takes over body->data, and leaves body empty. False if the peer is gone or does not read: the reply is
+ * dropped. */
 bool routed_send_buffer(void *socket, struct bytes peer, struct wire_buffer *body);
-
-/* The same; closes message in any case. */
-bool routed_send_message(void *socket, struct bytes peer, zmq_msg_t *message);
 
 #endif

@@ -107,9 +107,7 @@ static void take_reply(uint8_t how, const uint8_t *data, size_t size)
     struct reply_frame *frame = reply_frame_new(&p);
     if (!frame)
         abort();
-    zmq_msg_init_size(&frame->message, size);
-    if (size > 0)
-        memcpy(zmq_msg_data(&frame->message), data, size);
+    wire_write_raw(&frame->message, data, size);
     (void)pending_take_reply(&p, frame, &m, &summary);
     reply_frame_release(&p, frame);
     pending_fail_all(&p, ERR_DISCONNECTED);

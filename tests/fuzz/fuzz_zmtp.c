@@ -1,9 +1,10 @@
 /*
- * What a peer sends to ZeroMQ, as the gate follows it: who is let in, and which message is endless.
+ * What a peer sends, to ZeroMQ, as the gate follows it, and to the request socket, which reads it: who
+ * is let in, which message is endless, and which messages there are.
  *
  * Wherever the bytes are cut, the verdict is the same, and that of a reference that has all of them
  * before it. A stream that is made here frame by frame is judged as it was made. Nothing that is let
- * through goes beyond the bounds.
+ * through goes beyond the bounds. The reader finds what the reference finds, byte by byte.
  *
  * An input: options, two bytes for the cuts, and then the stream, or what it is made from.
  */
@@ -13,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/net/zmtp_frames.h"
-#include "server/net/zmtp_hello.h"
+#include "protocol/zmtp_frames.h"
+#include "protocol/zmtp_hello.h"
+#include "protocol/zmtp_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -222,6 +224,108 @@ static void expect_as_judged(const struct stream *s, const struct outcome *o)
            (frames.parts == o->frames.parts && frames.message_size == o->frames.message_size));
 }
 
+/* ---- messages ---- */
+
+/* What is found one after another: how many of each, and a sum over where it lies. */
+struct findings {
+    uint64_t counts[ZMTP_ENDLESS + 1];
+    uint64_t sum;
+};
+
+static void note(struct findings *f, enum zmtp_found found, struct bytes body)
+{
+    f->counts[found]++;
+    f->sum = f->sum * 31 + found * 7 + body.size;
+    for (size_t i = 0; i < body.size; i++)
+        f->sum = f->sum * 31 + body.data[i];
+}
+
+/* In pieces of 1 to `most` bytes; what is left of one lies before the next, in a heap block of its own
+ * size. */
+static struct findings read_in_pieces(const struct stream *s, size_t at, uint32_t seed, size_t most)
+{
+    struct findings f = {0};
+    struct zmtp_reader r = {0};
+    uint8_t *held = NULL;
+    size_t held_size = 0;
+    while (at < s->size && f.counts[ZMTP_ENDLESS] == 0) {
+        size_t left = s->size - at;
+        size_t piece = most < SIZE_MAX ? draw_piece(&seed, most) : left;
+        size_t size = piece < left ? piece : left;
+        uint8_t *all = malloc(held_size + size);
+        assert(all);
+        if (held_size > 0)
+            memcpy(all, held, held_size);
+        memcpy(all + held_size, s->bytes + at, size);
+        free(held);
+        held = all;
+        at += size;
+        struct bytes data = {all, held_size + size};
+        enum zmtp_found found;
+        do {
+            struct bytes body = {NULL, 0};
+            size_t used = 0;
+            found = zmtp_reader_next(&r, data, s->message_size_max, &used, &body);
+            assert(used <= data.size && r.parts <= ZMTP_PARTS_MAX &&
+                   r.message_size <= s->message_size_max);
+            if (found != ZMTP_INCOMPLETE)
+                note(&f, found, body);
+            data.data += used;
+            data.size -= used;
+        } while (found != ZMTP_INCOMPLETE && found != ZMTP_ENDLESS);
+        held_size = data.size;
+        uint8_t *rest = malloc(held_size + 1);
+        assert(rest);
+        memcpy(rest, data.data, held_size);
+        free(held);
+        held = rest;
+    }
+    free(held);
+    return f;
+}
+
+/* Of a stream of frames from at on, whose end may be cut off. */
+static struct findings find_all(const struct stream *s, size_t at)
+{
+    struct findings f = {0};
+    uint32_t parts = 0;
+    uint64_t total = 0;
+    uint64_t body = 0;
+    for (size_t header; (header = frame_header(s, at, &body)) > 0; at += header + (size_t)body) {
+        uint8_t flags = s->bytes[at];
+        bool is_command = (flags & COMMAND) != 0;
+        bool has_more = (flags & MORE) != 0;
+        bool is_whole = body <= s->size - at - header;
+        struct bytes found = {s->bytes + at + header, (size_t)body};
+        uint64_t all = is_command ? 0 : total;
+        if ((is_command && has_more) || (!is_command && parts == ZMTP_PARTS_MAX) ||
+            body > s->message_size_max - all) {
+            note(&f, ZMTP_ENDLESS, (struct bytes){NULL, 0});
+            return f;
+        }
+        if (!is_whole)
+            return f;
+        if (is_command && body <= 64) {
+            note(&f, ZMTP_CONTROL, found);
+        } else if (!is_command && !has_more) {
+            note(&f, parts > 0 ? ZMTP_SURPLUS : ZMTP_MESSAGE,
+                 parts > 0 ? (struct bytes){NULL, 0} : found);
+            parts = 0;
+            total = 0;
+        } else if (!is_command) {
+            parts++;
+            total += body;
+        }
+    }
+    return f;
+}
+
+static void expect_same_findings(const struct findings *a, const struct findings *b)
+{
+    assert(memcmp(a->counts, b->counts, sizeof a->counts) == 0);
+    assert(a->sum == b->sum);
+}
+
 /* ---- streams that are made ---- */
 
 static bool add(struct stream *s, const void *data, size_t size)
@@ -291,6 +395,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         add(&s, data + HEAD, size - HEAD);
     struct outcome whole = follow(&s, 0, SIZE_MAX);
+    bool is_let_in = whole.verdict == ZMTP_WELCOME || whole.verdict == ZMTP_SUBSCRIBER;
+    size_t behind = is_let_in ? whole.hello_end : s.size;
+    struct findings found = read_in_pieces(&s, behind, 0, SIZE_MAX);
+    struct findings expected = find_all(&s, behind);
+    expect_same_findings(&found, &expected);
     expect_as_judged(&s, &whole);
     assert(!made || (whole.verdict == ZMTP_WELCOME && whole.frames_pass == passes));
     static const size_t pieces[] = {1, 3, 20, 300};
@@ -299,6 +408,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue; /* nothing that a shorter stream does not show */
         struct outcome cut = follow(&s, seed, pieces[i]);
         expect_same(&whole, &cut);
+        found = read_in_pieces(&s, behind, seed, pieces[i]);
+        expect_same_findings(&found, &expected);
     }
     return 0;
 }

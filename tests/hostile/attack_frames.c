@@ -169,7 +169,8 @@ void attack_replayed(struct attacker *a)
     free(group);
 }
 
-/* Messages whose last frame never comes, of empty frames and of others: ZeroMQ keeps each. */
+/* Messages whose last frame never comes, of empty frames and of others: ZeroMQ, for replays and
+ * streams, keeps each. */
 void attack_parts(struct attacker *a)
 {
     uint8_t *group = malloc(GROUP_BYTES + 512);

@@ -19,7 +19,7 @@ enum {
     OVERLAY = 100 * MIB,     /* changed keys until the checkpoint, twice, and the batch */
     FUNCTIONS = 24 * MIB,    /* what one may have, and its changes twice */
     FUNCTION_BURST = 100,    /* ms: its time limit, twice */
-    INCOMING = 4 * MIB * 10, /* 8 messages, one under way, one in hand */
+    INCOMING = 4 * MIB * 10, /* a message under way, growing, and those of a batch */
 };
 
 /* clang-format off */

@@ -22,7 +22,7 @@
 
 /* tests/sweep/CMakeLists.txt makes the linker's options out of what stands in W(...). Not here, as
  * they fail only for arguments that are wrong: mdb_env_info, mdb_env_stat, mdb_env_get_fd,
- * mdb_env_set_assert, zmq_msg_init, zmq_msg_close, zmq_msg_move, eventfd_write, timerfd_settime,
+ * mdb_env_set_assert, zmq_msg_init, zmq_msg_close, zmq_msg_move, eventfd_write, shutdown, timerfd_settime,
  * clock_gettime, close; nor getrandom, which gives a few bytes without fail. */
 /* clang-format off */
 #define FAULTS_WRAPPED(W) \
@@ -32,6 +32,8 @@
     W(write) W(pwrite) \
     W(mmap) W(pipe2) W(fork) W(poll) W(ppoll) W(socket) W(connect) W(signalfd) W(eventfd) \
     W(epoll_create1) W(epoll_ctl) W(timerfd_create) \
+    W(epoll_wait) W(syscall) W(bind) W(listen) W(setsockopt) W(getsockname) W(getaddrinfo) \
+    W(recv) W(recvfrom) W(send) W(sendmsg) \
     W(fopen) W(fgets) W(getrlimit) W(setrlimit) W(setpriority) \
     W(pthread_create) W(pthread_mutex_init) W(pthread_rwlock_init) W(pthread_rwlockattr_init) \
     W(mdb_env_create) W(mdb_env_open) W(mdb_env_set_mapsize) W(mdb_env_set_maxdbs) \

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -87,6 +88,8 @@ WRAP(int, socket, (int domain, int type, int protocol), (domain, type, protocol)
      EMFILE, ENOBUFS)
 WRAP(int, connect, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size),
      -1, EAGAIN, EINTR)
+WRAP(ssize_t, recv, (int fd, void *data, size_t size, int flags), (fd, data, size, flags), -1,
+     ECONNRESET, EINTR)
 WRAP(int, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags), -1,
      EMFILE, ENOMEM)
 WRAP(int, eventfd, (unsigned count, int flags), (count, flags), -1, EMFILE, ENOMEM)
@@ -94,6 +97,22 @@ WRAP(int, epoll_create1, (int flags), (flags), -1, EMFILE, ENOMEM)
 WRAP(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event),
      (epoll, operation, fd, event), -1, ENOMEM, ENOSPC)
 WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), -1, EMFILE, ENOMEM)
+WRAP(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout),
+     (epoll, events, count, timeout), -1, ENOMEM, EINTR)
+WRAP(int, bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), -1,
+     EADDRINUSE, ENOMEM)
+WRAP(int, listen, (int fd, int backlog), (fd, backlog), -1, EADDRINUSE, ENOMEM)
+WRAP(int, setsockopt, (int fd, int level, int name, const void *data, socklen_t size),
+     (fd, level, name, data, size), -1, ENOBUFS, ENOMEM)
+WRAP(int, getsockname, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size),
+     -1, ENOBUFS, ENOBUFS)
+WRAP(ssize_t, recvfrom, (int fd, void *data, size_t size, int flags, struct sockaddr *address,
+     socklen_t *address_size), (fd, data, size, flags, address, address_size), -1, ECONNRESET,
+     EINTR)
+WRAP(ssize_t, send, (int fd, const void *data, size_t size, int flags), (fd, data, size, flags),
+     -1, ENOBUFS, EINTR)
+WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags),
+     -1, EPIPE, EINTR)
 WRAP(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL, EMFILE, ENOMEM)
 WRAP(char *, fgets, (char *out, int size, FILE *stream), (out, size, stream), NULL, EIO, EIO)
 WRAP(int, getrlimit, (__rlimit_resource_t resource, struct rlimit *out), (resource, out), -1,
@@ -103,6 +122,8 @@ WRAP(int, setrlimit, (__rlimit_resource_t resource, const struct rlimit *limit),
 WRAP(int, setpriority, (__priority_which_t which, id_t who, int priority), (which, who, priority),
      -1, EPERM, EACCES)
 
+WRAP_CODE(getaddrinfo, (const char *host, const char *port, const struct addrinfo *hints,
+          struct addrinfo **out), (host, port, hints, out), EAI_MEMORY)
 WRAP_CODE(pthread_create, (pthread_t *thread, const pthread_attr_t *attributes,
           void *(*run)(void *), void *context), (thread, attributes, run, context), EAGAIN)
 WRAP_CODE(pthread_mutex_init, (pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes),
@@ -139,6 +160,25 @@ int __wrap_openat(int folder, const char *path, int flags, ...)
     int code = fault_code(FAULT_openat, EMFILE, EIO);
     if (code == 0)
         return __real_openat(folder, path, flags, mode);
+    errno = code;
+    return -1;
+}
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+/* accept4, past the gate. */
+long __wrap_syscall(long number, ...)
+{
+    long a[4];
+    va_list arguments;
+    va_start(arguments, number);
+    for (int i = 0; i < 4; i++)
+        a[i] = va_arg(arguments, long);
+    va_end(arguments);
+    int code = fault_code(FAULT_syscall, EMFILE, ECONNABORTED);
+    if (code == 0)
+        return __real_syscall(number, a[0], a[1], a[2], a[3]);
     errno = code;
     return -1;
 }

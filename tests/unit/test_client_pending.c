@@ -385,9 +385,7 @@ static int take_bytes(struct pending *p, const uint8_t *data, size_t size, uint6
     struct answered_message m = {.first_id = first_id, .count = count};
     struct reply_frame *f = reply_frame_new(p);
     assert_non_null(f);
-    zmq_msg_init_size(&f->message, size);
-    if (size)
-        memcpy(zmq_msg_data(&f->message), data, size);
+    wire_write_raw(&f->message, data, size);
     int err = pending_take_reply(p, f, &m, &summary);
     reply_frame_release(p, f);
     return err;

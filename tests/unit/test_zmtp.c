@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
-#include "server/net/zmtp_frames.h"
-#include "server/net/zmtp_hello.h"
+#include "protocol/zmtp.h"
+#include "protocol/zmtp_frames.h"
+#include "protocol/zmtp_hello.h"
 
 enum { ROOM = 1024 };
 
@@ -266,6 +267,79 @@ static void commands_are_no_part_of_a_message(void **state)
     assert_false(zmtp_frames_take(&f, long_one, sizeof long_one, 100));
 }
 
+/* Whoever reads along understands what is written here. */
+static void what_is_written_is_welcome(void **state)
+{
+    (void)state;
+    uint8_t bytes[ZMTP_GREETING_SIZE + ZMTP_READY_MAX];
+    zmtp_greeting(bytes);
+    size_t size = ZMTP_GREETING_SIZE + zmtp_ready(bytes + ZMTP_GREETING_SIZE, "ROUTER");
+    struct zmtp_hello h = {0};
+    size_t used = 0;
+    assert_int_equal(zmtp_hello_take(&h, bytes, size, &used), ZMTP_WELCOME);
+    assert_int_equal(used, size);
+    assert_true(zmtp_hello_is(&h, "ROUTER", NULL));
+    assert_true(zmtp_hello_is(&h, "DEALER", "ROUTER"));
+    assert_false(zmtp_hello_is(&h, "DEALER", NULL));
+    assert_false(zmtp_hello_is(&h, "ROUTE", "ROUTERS"));
+    h.bytes[15] = 'X'; /* the mechanism's last letter, then what follows it */
+    assert_false(zmtp_hello_is(&h, "ROUTER", NULL));
+    h.bytes[15] = 'L';
+    h.bytes[16] = 'L';
+    assert_false(zmtp_hello_is(&h, "ROUTER", NULL));
+}
+
+static void each_type_counts(void **state)
+{
+    (void)state;
+    struct zmtp_hello h = {0};
+    size_t used = 0;
+    struct text t = greeting();
+    add_property(&t, "Socket-Type", "DEALER", 6);
+    add_property(&t, "Socket-Type", "PUSH", 4);
+    in_long_form(&t);
+    close_ready(&t);
+    assert_int_equal(zmtp_hello_take(&h, t.bytes, t.size, &used), ZMTP_WELCOME);
+    assert_true(zmtp_hello_is(&h, "PUSH", "DEALER"));
+    assert_false(zmtp_hello_is(&h, "DEALER", NULL));
+}
+
+static void headers_are_read_as_written(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[] = {0, 1, 255, 256, 65536, 1ull << 40, UINT64_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint8_t header[ZMTP_HEADER_MAX];
+        struct zmtp_frame frame;
+        size_t size = zmtp_header(header, sizes[i]);
+        assert_int_equal(size, sizes[i] < 256 ? 2 : 9);
+        for (size_t part = 0; part < size; part++)
+            assert_false(zmtp_frame_read(header, part, &frame));
+        assert_true(zmtp_frame_read(header, size, &frame));
+        assert_int_equal(frame.header_size, size);
+        assert_true(frame.body_size == sizes[i]);
+        assert_int_equal(frame.flags, sizes[i] < 256 ? 0 : ZMTP_LONG);
+    }
+}
+
+static void a_ping_is_answered_with_its_context(void **state)
+{
+    (void)state;
+    static const uint8_t ping[] = {4, 'P', 'I', 'N', 'G', 0, 10, 'x', 'y'};
+    static const uint8_t pong[] = {ZMTP_COMMAND, 7, 4, 'P', 'O', 'N', 'G', 'x', 'y'};
+    uint8_t long_ping[7 + 17] = {4, 'P', 'I', 'N', 'G'};
+    uint8_t out[ZMTP_PONG_MAX];
+    assert_int_equal(zmtp_pong((struct bytes){ping, sizeof ping}, out), sizeof pong);
+    assert_memory_equal(out, pong, sizeof pong);
+    assert_int_equal(zmtp_pong((struct bytes){ping, 7}, out), 7);
+    assert_int_equal(zmtp_pong((struct bytes){ping, 6}, out), 0); /* no time to live */
+    assert_int_equal(zmtp_pong((struct bytes){long_ping, sizeof long_ping - 1}, out),
+                     ZMTP_PONG_MAX);
+    assert_int_equal(zmtp_pong((struct bytes){long_ping, sizeof long_ping}, out), 0);
+    assert_int_equal(zmtp_pong((struct bytes){pong + 2, 7}, out), 0);
+    assert_int_equal(zmtp_pong((struct bytes){NULL, 0}, out), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +347,10 @@ int main(void)
         cmocka_unit_test(a_long_ready_is_read_too),
         cmocka_unit_test(the_type_is_spelt_as_zeromq_reads_it),
         cmocka_unit_test(names_are_refused),
+        cmocka_unit_test(what_is_written_is_welcome),
+        cmocka_unit_test(each_type_counts),
+        cmocka_unit_test(headers_are_read_as_written),
+        cmocka_unit_test(a_ping_is_answered_with_its_context),
         cmocka_unit_test(who_does_not_say_is_refused),
         cmocka_unit_test(frames_are_counted_by_message),
         cmocka_unit_test(bytes_are_counted_by_message),

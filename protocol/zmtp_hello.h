@@ -1,15 +1,16 @@
 /*
  * zmtp_hello.h - reads along while a new peer introduces itself (ZMTP 3, mechanism NULL: greeting,
- * then the READY command), and says whether ZeroMQ may see it. Pure.
+ * then the READY command), and says whether it may be let in. Pure.
  *
  * A peer must not name itself. A ROUTER gives a peer without a name one of its own, a byte 0 and a
  * number: who claims such a name ends the whole process once the number comes round, because ZeroMQ
  * takes that for impossible. And of two peers with one name the second is never read from: what it
  * has sent stays in memory when it is long gone.
  */
-#ifndef VIGIL_SERVER_NET_ZMTP_HELLO_H
-#define VIGIL_SERVER_NET_ZMTP_HELLO_H
+#ifndef VIGIL_PROTOCOL_ZMTP_HELLO_H
+#define VIGIL_PROTOCOL_ZMTP_HELLO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,5 +36,9 @@ struct zmtp_hello {
  * many of them belong to it. The verdict falls with the same byte, whatever the pieces. */
 enum zmtp_verdict zmtp_hello_take(struct zmtp_hello *h, const void *data, size_t size,
                                   size_t *ret_used);
+
+/* Of a hello whose verdict was a welcome: its mechanism is NULL, and each type that it gives is one of
+ * the two; other may be NULL. ZeroMQ checks this by itself. */
+bool zmtp_hello_is(const struct zmtp_hello *h, const char *type, const char *other);
 
 #endif

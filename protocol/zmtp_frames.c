@@ -1,5 +1,5 @@
 /* zmtp_frames.c - see zmtp_frames.h. */
-#include "server/net/zmtp_frames.h"
+#include "protocol/zmtp_frames.h"
 
 enum { FLAG_MORE = 1, FLAG_LONG = 2, FLAG_COMMAND = 4, HEADER_SHORT = 2 };
 

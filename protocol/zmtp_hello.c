@@ -1,11 +1,12 @@
 /* zmtp_hello.c - see zmtp_hello.h. */
-#include "server/net/zmtp_hello.h"
+#include "protocol/zmtp_hello.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
 enum {
+    MECHANISM_AT = 12,
+    MECHANISM_SIZE = 20,
     SIGNATURE_LAST = 9, /* 0xff, eight bytes of any value, 0x7f; then the version */
     MAJOR_AT = 10,
     MAJOR_MIN = 3,
@@ -122,4 +123,25 @@ enum zmtp_verdict zmtp_hello_take(struct zmtp_hello *h, const void *data, size_t
             return judge_ready(h->bytes + body_at, (size_t)body_size);
     }
     return ZMTP_UNDECIDED;
+}
+
+static bool is_text(const struct property *p, const char *text)
+{
+    return text && p->value_size == strlen(text) && memcmp(p->value, text, p->value_size) == 0;
+}
+
+bool zmtp_hello_is(const struct zmtp_hello *h, const char *type, const char *other)
+{
+    static const uint8_t mechanism[MECHANISM_SIZE] = "NULL";
+    size_t body_at = FLAGS_AT + (h->bytes[FLAGS_AT] == LONG_COMMAND ? 9 : 2);
+    const uint8_t *p = h->bytes + body_at + sizeof "\5READY" - 1;
+    size_t left = h->size - body_at - (sizeof "\5READY" - 1);
+    struct property property;
+    if (memcmp(h->bytes + MECHANISM_AT, mechanism, sizeof mechanism) != 0)
+        return false;
+    while (left > 0 && read_property(&p, &left, &property)) {
+        if (is_type(&property) && !is_text(&property, type) && !is_text(&property, other))
+            return false;
+    }
+    return true;
 }

@@ -4,8 +4,8 @@
  *
  * ZMQ_MAXMSGSIZE bounds a frame; ZeroMQ keeps the frames of a message until its last one has come.
  */
-#ifndef VIGIL_SERVER_NET_ZMTP_FRAMES_H
-#define VIGIL_SERVER_NET_ZMTP_FRAMES_H
+#ifndef VIGIL_PROTOCOL_ZMTP_FRAMES_H
+#define VIGIL_PROTOCOL_ZMTP_FRAMES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -37,7 +37,7 @@ clang_format() {
     command -v "clang-format-$clang_format_major" >/dev/null && program=clang-format-$clang_format_major
     "$program" --version | grep -q "version $clang_format_major\." ||
         fail "needs clang-format $clang_format_major, found: $("$program" --version)"
-    run_on_files "$program" "$@"
+    run_on_files -P "$jobs" -n 64 "$program" "$@"
 }
 
 check_format() {

@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -313,6 +314,34 @@ static void large_messages_come_and_go_in_pieces(void **state)
     close(fd);
 }
 
+/* One reply a turn, until one does not find room in the kernel: it comes later. */
+static void the_last_reply_comes_when_there_is_room(void **state)
+{
+    (void)state;
+    enum { VALUE = 1000, MOST = 100000 };
+    static uint8_t value[VALUE] = {0xc5, (VALUE - 3) >> 8, (VALUE - 3) & 255};
+    int fd = open_by_hand(1000);
+    struct wire_buffer m = put_message("late/1", (struct bytes){value, sizeof value}, 1);
+    uint64_t sent = 0;
+    int before = 0;
+    int here = VALUE;
+    write_all(fd, m.data, m.size, m.size);
+    wire_buffer_free(&m);
+    expect_ok(fd, 1);
+    while (here - before >= VALUE) {
+        before = here == VALUE ? 0 : here;
+        m = get_message("late/1", ++sent);
+        write_all(fd, m.data, m.size, m.size);
+        wire_buffer_free(&m);
+        ping(&f.client);
+        assert_int_equal(ioctl(fd, FIONREAD, &here), 0);
+        assert_true(sent < MOST);
+    }
+    for (uint64_t i = 1; i <= sent; i++)
+        expect_ok(fd, i);
+    close(fd);
+}
+
 static void half_a_frame_harms_nobody(void **state)
 {
     (void)state;
@@ -547,6 +576,7 @@ int main(void)
         cmocka_unit_test(pings_are_answered),
         cmocka_unit_test(replies_keep_the_order_of_a_full_window),
         cmocka_unit_test(large_messages_come_and_go_in_pieces),
+        cmocka_unit_test(the_last_reply_comes_when_there_is_room),
         cmocka_unit_test(half_a_frame_harms_nobody),
         cmocka_unit_test(too_large_a_frame_ends_the_connection),
         cmocka_unit_test(others_are_not_let_in),

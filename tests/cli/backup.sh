@@ -139,7 +139,7 @@ last_seq=$("$VIGIL" backup --check "$last" | jq .seq)
 epoch=$("$VIGIL" status --json | jq -r .epoch)
 head=$("$VIGIL" status --json | jq .head)
 # Lines without an end. The server stands still before it goes, so that some of them are unanswered.
-"$VIGIL" load < <(yes '{"op":"incr","key":"n"}') >/dev/null 2>"$dir/load.err" &
+"$VIGIL" --request-timeout 2m load < <(yes '{"op":"incr","key":"n"}') >/dev/null 2>"$dir/load.err" &
 load_pid=$!
 started+=("$load_pid")
 until_true 60 seen_up_to "$((head + 1))"

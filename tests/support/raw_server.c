@@ -197,8 +197,8 @@ bool raw_server_handshake(struct raw_server *s)
     uint8_t flags = 0;
     size_t size = 0;
     zmtp_greeting(greeting);
-    if (!raw_server_send(s, greeting, sizeof greeting) ||
-        !raw_server_send(s, ready, zmtp_ready(ready, "ROUTER")) ||
+    const size_t ready_size = zmtp_ready(ready, "ROUTER");
+    if (!raw_server_send(s, greeting, sizeof greeting) || !raw_server_send(s, ready, ready_size) ||
         !receive(s, greeting, sizeof greeting))
         return false;
     uint8_t *body = raw_server_read_frame(s, &flags, &size);

@@ -25,7 +25,7 @@ struct address_lookup {
 static void unix_address(const char *path, struct address *ret_address)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    _Static_assert(ENDPOINT_PATH_MAX < sizeof name.sun_path, "a path fits");
+    _Static_assert(ENDPOINT_PATH_MAX + ENDPOINT_SUFFIX_MAX < sizeof name.sun_path, "a path fits");
     snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
     memcpy(&ret_address->name, &name, sizeof name);
     ret_address->size = sizeof name;

@@ -41,8 +41,9 @@ static void pause_ms(struct vigil *v, int ms)
 /* So that those who wait do not ask all at once; those further behind ask less often. */
 static int next_pause_ms(struct vigil *v, uint32_t ahead)
 {
-    v->random = v->random * 6364136223846793005u + 1442695040888963407u;
-    int jitter = PAUSE_MIN_MS + (int)((v->random >> 33) % (PAUSE_MAX_MS - PAUSE_MIN_MS + 1));
+    v->backoff.random = v->backoff.random * 6364136223846793005u + 1442695040888963407u;
+    int jitter =
+        PAUSE_MIN_MS + (int)((v->backoff.random >> 33) % (PAUSE_MAX_MS - PAUSE_MIN_MS + 1));
     if (ahead <= 1)
         return PAUSE_MIN_MS + jitter / PAUSE_MAX_MS;
     return ahead > AHEAD_AT_ONCE ? jitter + (int)(ahead < 64 ? ahead : 64) : jitter;

@@ -19,8 +19,6 @@
 #include "client/watch.h"
 
 enum {
-    RECONNECT_FIRST_MS = 50,
-    RECONNECT_MOST_MS = 1000,
     READS_MAX = 64,     /* of the socket, per step */
     LOOK_AFTER_MS = 5,  /* see channel_look */
     WAIT_BUSY_MS = 100, /* a wait while a reply is expected: silence is counted in such slices */
@@ -38,8 +36,8 @@ void *channel_socket_new(struct vigil *v, int type)
     const int linger = 0;
     const int ipv6 = 1;
     const int keepalive = 1;
-    const int reconnect_first = RECONNECT_FIRST_MS;
-    const int reconnect_most = RECONNECT_MOST_MS;
+    const int reconnect_first = BACKOFF_FIRST_MS;
+    const int reconnect_most = BACKOFF_MOST_MS;
     const int64_t message_max = (int64_t)LIMIT_REPLY_SIZE + (int64_t)LIMIT_RECORD_SIZE;
     void *socket = zmq_socket(v->context, type);
     if (!socket)
@@ -77,21 +75,10 @@ void channel_close(struct vigil *v)
     v->state = CHANNEL_DOWN;
 }
 
-/* Many clients lose a server at once; they need not all come back at once. */
-static int with_jitter(struct vigil *v, int delay_ms)
-{
-    v->random = v->random * 6364136223846793005u + 1442695040888963407u;
-    return delay_ms - (int)((v->random >> 33) % ((unsigned)delay_ms / 2 + 1));
-}
-
 /* At once after the first loss, then later each time until hello is answered. */
 static void plan_reconnect(struct vigil *v)
 {
-    v->reconnect_ms = v->now_ms + with_jitter(v, v->reconnect_delay_ms);
-    v->reconnect_delay_ms = v->reconnect_delay_ms == 0 ? RECONNECT_FIRST_MS
-                            : v->reconnect_delay_ms * 2 < RECONNECT_MOST_MS
-                                ? v->reconnect_delay_ms * 2
-                                : RECONNECT_MOST_MS;
+    v->reconnect_ms = v->now_ms + backoff_next(&v->backoff);
 }
 
 static void lose(struct vigil *v, const char *reason, bool give_up)
@@ -161,9 +148,11 @@ static int read_hello(struct vigil *v, struct bytes data, struct reply_message_h
         return ERR_MALFORMED;
     if (hello.protocol != PROTOCOL_VERSION)
         return ERR_VERSION;
-    if (endpoint_derive(&v->endpoint, ENDPOINT_STREAM, &hello, v->stream_endpoint) ||
-        endpoint_derive(&v->endpoint, ENDPOINT_REPLAY, &hello, v->replay_endpoint))
+    struct endpoint replay;
+    if (endpoint_derive(&v->endpoint, ENDPOINT_STREAM, &hello, &v->stream_endpoint) ||
+        endpoint_derive(&v->endpoint, ENDPOINT_REPLAY, &hello, &replay))
         return ERR_MALFORMED;
+    endpoint_format(&replay, v->replay_endpoint);
     if (hello.message_size_max < 1024 || hello.message_size_max > LIMIT_MESSAGE_SIZE_MAX ||
         hello.window_messages == 0)
         return ERR_MALFORMED;
@@ -196,7 +185,7 @@ static int take_hello(struct vigil *v, struct bytes data)
     connection_take_info(v, &message);
     delivery_greeted(v, message.epoch);
     v->greeting_error = ERR_OK;
-    v->reconnect_delay_ms = 0;
+    backoff_reset(&v->backoff);
     v->state = CHANNEL_READY;
     connection_signal_all(v);
     return ERR_OK;
@@ -400,7 +389,7 @@ void connection_step(struct vigil *v)
     if (v->state == CHANNEL_CONNECTING)
         go_on_connecting(v);
     else if (v->state == CHANNEL_DOWN && v->now_ms >= v->reconnect_ms && channel_open(v) != ERR_OK)
-        v->reconnect_ms = v->now_ms + RECONNECT_MOST_MS;
+        v->reconnect_ms = v->now_ms + BACKOFF_MOST_MS;
     if ((v->state == CHANNEL_GREETING || v->state == CHANNEL_READY) && !is_dry(v))
         channel_receive(v);
     if (v->replay.waiting)
@@ -419,39 +408,41 @@ int connection_due_ms(const struct vigil *v)
     return WAIT_IDLE_MS;
 }
 
-/* Waits for the link, and for those of ZeroMQ's sockets that are given. */
-static int wait_for(struct vigil *v, void *stream, int timeout_ms)
+static zmq_pollitem_t pollitem_of(struct pollfd p)
 {
-    zmq_pollitem_t items[3] = {{.fd = channel_fd(v), .events = POLLIN}};
-    bool has_link = items[0].fd >= 0;
-    int count = has_link;
-    if (has_link && channel_events(v) & POLLOUT)
-        items[0].events |= ZMQ_POLLOUT;
-    if (v->replay.waiting)
-        items[count++] = (zmq_pollitem_t){.socket = v->replay.socket, .events = ZMQ_POLLIN};
-    if (stream)
-        items[count++] = (zmq_pollitem_t){.socket = stream, .events = ZMQ_POLLIN};
+    return (zmq_pollitem_t){.fd = p.fd,
+                            .events = p.events & POLLOUT ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN};
+}
+
+/* Waits for the link, the other one, and the replay socket, which is ZeroMQ's. */
+static int wait_with_replay(struct vigil *v, struct pollfd link, struct pollfd also, int timeout_ms)
+{
+    zmq_pollitem_t items[3] = {pollitem_of(link)};
+    int count = link.fd >= 0;
+    if (also.fd >= 0)
+        items[count++] = pollitem_of(also);
+    items[count++] = (zmq_pollitem_t){.socket = v->replay.socket, .events = ZMQ_POLLIN};
     int ready = zmq_poll(items, count, timeout_ms);
     if (ready < 0)
         return zmq_errno() == EINTR ? ERR_INTERRUPTED : ERR_OK;
-    if (has_link && items[0].revents == 0)
+    if (link.fd >= 0 && items[0].revents == 0)
         note_dry(v);
     return ERR_OK;
 }
 
 /* The same without any of ZeroMQ's: one system call. */
-static int wait_for_link(struct vigil *v, int timeout_ms)
+static int wait_for_links(struct vigil *v, struct pollfd link, struct pollfd also, int timeout_ms)
 {
-    struct pollfd item = {.fd = channel_fd(v), .events = channel_events(v)};
-    int ready = poll(&item, 1, timeout_ms); /* a negative one is not looked at */
+    struct pollfd items[] = {link, also}; /* a negative descriptor is not looked at */
+    int ready = poll(items, 2, timeout_ms);
     if (ready < 0)
         return errno == EINTR ? ERR_INTERRUPTED : ERR_OK;
-    if (ready == 0)
+    if (link.fd >= 0 && items[0].revents == 0)
         note_dry(v);
     return ERR_OK;
 }
 
-int connection_wait(struct vigil *v, void *stream, int timeout_ms)
+int connection_wait(struct vigil *v, const struct pollfd *also, int timeout_ms)
 {
     connection_send(v); /* whoever waits, waits for the answer to what is queued */
     int due_ms = connection_due_ms(v);
@@ -463,6 +454,8 @@ int connection_wait(struct vigil *v, void *stream, int timeout_ms)
     if (timeout_ms == 0)
         return ERR_OK;
     v->link.is_read_dry = false;
-    return stream || v->replay.waiting ? wait_for(v, stream, timeout_ms)
-                                       : wait_for_link(v, timeout_ms);
+    const struct pollfd link = {.fd = channel_fd(v), .events = channel_events(v)};
+    const struct pollfd none = {.fd = -1};
+    return v->replay.waiting ? wait_with_replay(v, link, also ? *also : none, timeout_ms)
+                             : wait_for_links(v, link, also ? *also : none, timeout_ms);
 }

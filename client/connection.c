@@ -43,7 +43,7 @@ const char *vigil_failure_text(const vigil *v)
  */
 static int check_private_folder(struct vigil *v)
 {
-    char folder[ENDPOINT_PATH_MAX + 1];
+    char folder[sizeof v->endpoint.path];
     struct stat s;
     snprintf(folder, sizeof folder, "%s", v->endpoint.path);
     char *slash = strrchr(folder, '/');
@@ -94,11 +94,11 @@ static int init(struct vigil *v, const vigil_options *options)
     client_session_init(&v->session, options->no_session);
     v->patience_ms = connection_patience_ms(v);
     v->stepped_ms = clock_now_ms();
-    v->random = (uint64_t)v->stepped_ms ^ (uint64_t)(uintptr_t)v;
+    v->backoff.random = (uint64_t)v->stepped_ms ^ (uint64_t)(uintptr_t)v;
     v->now_ms = v->stepped_ms;
     v->renew_ms = DEADLINE_NEVER;
     v->watched_fd = -1;
-    link_init(&v->link, (size_t)LIMIT_REPLY_SIZE + LIMIT_RECORD_SIZE);
+    link_init(&v->link, LINK_REQUESTER, (size_t)LIMIT_REPLY_SIZE + LIMIT_RECORD_SIZE);
     outbox_init(&v->outbox);
     wire_buffer_init(&v->scratch, SCRATCH_MAX);
     replay_channel_init(&v->replay);

@@ -22,8 +22,11 @@
 #ifndef VIGIL_CLIENT_CONNECTION_H
 #define VIGIL_CLIENT_CONNECTION_H
 
+#include <poll.h>
+
 #include <vigil.h>
 
+#include "client/backoff.h"
 #include "client/descriptor.h"
 #include "client/dial.h"
 #include "client/link.h"
@@ -55,7 +58,7 @@ struct vigil {
     void *context;
     struct endpoint endpoint;
     char endpoint_text[ENDPOINT_SIZE];
-    char stream_endpoint[ENDPOINT_SIZE]; /* set by hello */
+    struct endpoint stream_endpoint; /* set by hello */
     char replay_endpoint[ENDPOINT_SIZE];
     char client_name[CLIENT_NAME_MAX + 1];
     int connect_timeout_ms;
@@ -72,9 +75,8 @@ struct vigil {
     struct link link;
     int64_t looked_ms;    /* the clock when the link was found empty last */
     int64_t reconnect_ms; /* DOWN: until then */
-    int reconnect_delay_ms;
+    struct backoff backoff;
     int greeting_error; /* why the last hello failed */
-    uint64_t random;
 
     /* delivery */
     uint32_t window;
@@ -130,9 +132,10 @@ int connection_fail(struct vigil *v, int code, const char *format, ...)
 
 /* All that can be done without waiting: receive, send, reconnect, renew. */
 void connection_step(struct vigil *v);
-/* Waits until something comes, for timeout_ms at most (less, if duties are due); stream (may be
- * NULL) is waited for as well. ERR_OK, ERR_INTERRUPTED. Call connection_step next. */
-int connection_wait(struct vigil *v, void *stream, int timeout_ms);
+/* Waits until something comes, for timeout_ms at most (less, if duties are due); also (may be
+ * NULL, or have no descriptor) is waited for as well. ERR_OK, ERR_INTERRUPTED. Call connection_step
+ * next. */
+int connection_wait(struct vigil *v, const struct pollfd *also, int timeout_ms);
 /* Sends what is queued, as far as the windows allow. */
 void connection_send(struct vigil *v);
 /* The connection is of no more use: see invariant 2. */

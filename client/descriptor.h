@@ -1,13 +1,14 @@
 /*
  * descriptor.h - a pollable descriptor for the application's event loop: an
- * epoll set over the connection's own socket and ZeroMQ's descriptors, an event
+ * epoll set over the sockets of the library's own links and ZeroMQ's descriptors, an event
  * for what another handle of the connection has done for this one, and a timer
  * for duties.
  *
  * ZeroMQ's descriptors are edge-triggered: the application must go on until
  * there is nothing more to do, and whoever looked at those sockets for another
- * reason signals the event if that left something. The connection's own socket
- * is readable for as long as it has something that no step has taken.
+ * reason signals the event if that left something. A link's socket is readable
+ * for as long as it has something that no step has taken; a watch that leaves
+ * its stream unread takes it out of the set.
  *
  * All calls for one descriptor come from the thread that has its connection.
  */

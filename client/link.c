@@ -21,9 +21,16 @@ enum {
     DISCARD_MAX = 1024 /* reads */
 };
 
-void link_init(struct link *l, size_t message_size_max)
+static const struct {
+    const char *own, *peer, *other_peer;
+} types[] = {
+    [LINK_REQUESTER] = {"DEALER", "ROUTER", NULL},
+    [LINK_SUBSCRIBER] = {"SUB", "XPUB", "PUB"},
+};
+
+void link_init(struct link *l, enum link_kind kind, size_t message_size_max)
 {
-    *l = (struct link){.fd = -1};
+    *l = (struct link){.kind = kind, .fd = -1};
     message_reader_init(&l->reader, message_size_max);
     /* A line of messages, and answers to pings behind it. */
     wire_buffer_init(&l->unsent, SIZE_MAX / 2);
@@ -62,7 +69,7 @@ static bool introduce(struct link *l)
     if (!p)
         return false;
     zmtp_greeting(p);
-    l->unsent.size = ZMTP_GREETING_SIZE + zmtp_ready(p + ZMTP_GREETING_SIZE, "DEALER");
+    l->unsent.size = ZMTP_GREETING_SIZE + zmtp_ready(p + ZMTP_GREETING_SIZE, types[l->kind].own);
     return true;
 }
 
@@ -128,7 +135,8 @@ static bool read_introduction(struct link *l)
     message_reader_skip(&l->reader, used);
     if (verdict == ZMTP_UNDECIDED)
         return true;
-    if (verdict != ZMTP_WELCOME || !zmtp_hello_is(&l->hello, "ROUTER", NULL)) {
+    if (verdict != ZMTP_WELCOME ||
+        !zmtp_hello_is(&l->hello, types[l->kind].peer, types[l->kind].other_peer)) {
         errno = EPROTO;
         return false;
     }

@@ -1,12 +1,12 @@
 /*
- * link.h - one connection to a server's request socket: a stream socket that speaks ZMTP 3.1 as a
- * DEALER, read and written by the thread that uses the handle. It never blocks.
+ * link.h - one connection to a socket of the server: a stream socket that speaks ZMTP 3.1, read and
+ * written by the thread that uses the handle. It never blocks.
  *
  *   CLOSED --link_open--> CONNECTING --link_advance--> UP
  *      ^                       |                        |
  *      +-------- link_close, after any failure ---------+
  *
- * 1. Nothing is sent before the peer has introduced itself as a ROUTER, but for the own introduction.
+ * 1. Nothing is sent before the peer has introduced itself as what fits, but for the own introduction.
  * 2. What link_add was given goes out whole and in order, or the connection fails.
  * 3. After a failure nothing more is sent; what has come can still be read.
  */
@@ -22,10 +22,14 @@
 /* BROKEN: see 3 */
 enum link_state { LINK_CLOSED, LINK_CONNECTING, LINK_UP, LINK_BROKEN };
 
+/* A DEALER for a ROUTER, or a SUB for an XPUB. */
+enum link_kind { LINK_REQUESTER, LINK_SUBSCRIBER };
+
 enum { LINK_LINE_MAX = 16 /* messages that share a system call */ };
 
 struct link {
     enum link_state state;
+    enum link_kind kind;
     int fd;           /* -1: none */
     pid_t owner;      /* the process that connected: a child after fork only has a copy */
     bool is_read_dry; /* nothing has come since the last look, as far as is known */
@@ -41,7 +45,7 @@ struct link {
 };
 
 /* message_size_max: bytes of a message from the server. */
-void link_init(struct link *l, size_t message_size_max);
+void link_init(struct link *l, enum link_kind kind, size_t message_size_max);
 void link_free(struct link *l);
 
 /* Begins to connect; l must be closed. False, with errno: it stays closed. */

@@ -1,5 +1,5 @@
 /*
- * message_reader.h - cuts the bytes that a server's ROUTER sends (ZMTP 3, behind the READY) into
+ * message_reader.h - cuts the bytes that a server's socket sends (ZMTP 3, behind the READY) into
  * messages. Pure: no socket.
  *
  *   message_reader_room -> [bytes are received there] -> message_reader_came -> message_reader_next,

@@ -11,62 +11,44 @@
 #include "client/watch_cursor.h"
 #include "client/watch_drive.h"
 
-enum { REPLAY_CHUNK_BYTES = 512 * 1024, REPLAY_LATER_MS = 20 };
+enum { REPLAY_CHUNK_BYTES = 512 * 1024, REPLAY_LATER_MS = 20, SUBSCRIBE_MS = 1000 };
 
-/* ---- the stream's socket ---- */
+/* ---- what is held ---- */
 
-void held_message_drop(struct held_message *m)
+void watch_drop_chunk(struct vigil_watch *w)
 {
-    if (m->held)
-        zmq_msg_close(&m->message);
-    *m = (struct held_message){.held = false};
+    if (w->chunk.held)
+        zmq_msg_close(&w->chunk_message);
+    w->chunk = (struct held_message){.held = false};
 }
 
-/* A record in it that waits for its previous values comes again. */
-static void drop(struct vigil_watch *w, struct held_message *m)
+/* A record in one that waits for its previous values comes again. */
+static void cancel_before(struct vigil_watch *w, const struct held_message *m)
 {
     if (m->held && w->before)
         before_cancel(w->before);
-    held_message_drop(m);
 }
+
+/* ---- the stream ---- */
 
 static void close_stream(struct vigil_watch *w)
 {
-    drop(w, &w->live);
+    cancel_before(w, &w->live);
+    w->live = (struct held_message){.held = false};
     w->has_topic = false;
     w->must_subscribe = false;
-    if (!w->stream)
-        return;
-    if (w->descriptor)
-        descriptor_remove(w->descriptor, w->stream);
-    zmq_close(w->stream);
-    w->stream = NULL;
+    subscription_close(&w->subscription);
 }
 
-/* A fresh socket for each opening: nothing that was meant for the stream before can come. ZeroMQ
- * drops subscriptions as well when the send queue is full, so that one has no limit. */
 static int subscribe(struct vigil_watch *w)
 {
     struct vigil *v = w->connection;
-    const int queue = LIMIT_STREAM_QUEUE;
-    const int unlimited = 0;
-    if (w->stream) {
-        if (w->descriptor)
-            descriptor_remove(w->descriptor, w->stream);
-        zmq_close(w->stream);
-    }
-    w->stream = channel_socket_new(v, ZMQ_SUB);
-    if (!w->stream)
-        return connection_fail(v, ERR_LIMIT, "cannot open a socket: %s", zmq_strerror(zmq_errno()));
-    zmq_setsockopt(w->stream, ZMQ_RCVHWM, &queue, sizeof queue);
-    zmq_setsockopt(w->stream, ZMQ_SNDHWM, &unlimited, sizeof unlimited);
-    if (zmq_setsockopt(w->stream, ZMQ_SUBSCRIBE, w->topic, TOPIC_SIZE) != 0 ||
-        zmq_connect(w->stream, v->stream_endpoint) != 0)
-        return connection_fail(v, ERR_LIMIT, "cannot subscribe at %s: %s", v->stream_endpoint,
-                               zmq_strerror(zmq_errno()));
-    if (w->descriptor)
-        descriptor_add(w->descriptor, w->stream);
-    return ERR_OK;
+    char endpoint[ENDPOINT_SIZE];
+    int err = subscription_open(&w->subscription, &v->stream_endpoint, w->topic, v->now_ms);
+    if (err == ERR_OK)
+        return ERR_OK;
+    endpoint_format(&v->stream_endpoint, endpoint);
+    return connection_fail(v, err, "cannot subscribe at %s: %s", endpoint, error_text(err));
 }
 
 /* ---- opening ---- */
@@ -158,9 +140,9 @@ static void take_replay(struct vigil_watch *w)
         ptrdiff_t at = body.records.data - (const uint8_t *)zmq_msg_data(&call->frame);
         w->chunk.held = true;
         w->chunk.left = body.count;
-        zmq_msg_init(&w->chunk.message);
-        zmq_msg_move(&w->chunk.message, &call->frame);
-        w->chunk.reader = wire_reader_of((const uint8_t *)zmq_msg_data(&w->chunk.message) + at,
+        zmq_msg_init(&w->chunk_message);
+        zmq_msg_move(&w->chunk_message, &call->frame);
+        w->chunk.reader = wire_reader_of((const uint8_t *)zmq_msg_data(&w->chunk_message) + at,
                                          body.records.size);
     }
     replay_call_reset(v, call);
@@ -171,8 +153,10 @@ static void drive_replay(struct vigil_watch *w)
     struct vigil *v = w->connection;
     struct watch_rule *rule = &w->rule;
     uint64_t after;
-    if (w->chunk.held && !rule->chunk)
-        drop(w, &w->chunk);
+    if (w->chunk.held && !rule->chunk) {
+        cancel_before(w, &w->chunk);
+        watch_drop_chunk(w);
+    }
     if (!rule->asked && w->replay.state != REPLAY_IDLE)
         replay_call_reset(v, &w->replay); /* it answers nothing that is asked now */
     if (replay_call_is_waiting(&w->replay))
@@ -201,6 +185,7 @@ void watch_drive(struct vigil_watch *w)
         if (err)
             watch_rule_not_subscribed(&w->rule, v->now_ms, err);
     }
+    subscription_drive(&w->subscription, v->now_ms);
     if (w->rule.state == WATCH_REPLAYING || w->replay.state != REPLAY_IDLE || w->chunk.held)
         drive_replay(w);
     if (w->cursor)
@@ -220,7 +205,9 @@ static int64_t rule_due_ms(const struct vigil_watch *w)
 int64_t watch_due_ms(const struct vigil_watch *w)
 {
     int64_t due = rule_due_ms(w);
+    int64_t subscription_due = subscription_due_ms(&w->subscription);
     int64_t cursor_due = w->cursor ? watch_cursor_due_ms(w->cursor) : INT64_MAX;
+    due = due < subscription_due ? due : subscription_due;
     return due < cursor_due ? due : cursor_due;
 }
 
@@ -242,6 +229,16 @@ void watch_topic_gone(struct vigil *v, const uint8_t topic[TOPIC_SIZE])
 
 /* ---- opening and closing ---- */
 
+/* A subscription that is under way is waited for, so that what changes next need not be replayed; one
+ * that takes long or fails is left to be tried again. */
+static bool is_open(const struct vigil_watch *w)
+{
+    if (w->rule.state != WATCH_LIVE && w->rule.state != WATCH_REPLAYING)
+        return false;
+    return w->subscription.state != SUBSCRIPTION_CONNECTING ||
+           w->connection->now_ms - w->rule.opened_ms >= SUBSCRIBE_MS;
+}
+
 /* A server that is not there may come within the time; any other failure is the caller's to judge.
  */
 static int wait_until_open(struct vigil_watch *w, int timeout_ms)
@@ -251,7 +248,7 @@ static int wait_until_open(struct vigil_watch *w, int timeout_ms)
     for (;;) {
         connection_step(v);
         watch_drive(w);
-        if (w->rule.state == WATCH_LIVE || w->rule.state == WATCH_REPLAYING)
+        if (is_open(w))
             return ERR_OK;
         watch_rule_tick(&w->rule, v->now_ms);
         int err = watch_rule_take_error(&w->rule);
@@ -266,7 +263,8 @@ static int wait_until_open(struct vigil_watch *w, int timeout_ms)
                                    v->endpoint_text, timeout_ms);
         }
         int most = deadline_left_ms(watch_due_ms(w), v->now_ms, 1000);
-        connection_wait(v, NULL, deadline_left_ms(deadline, now, most));
+        const struct pollfd stream = subscription_wanted(&w->subscription, false);
+        connection_wait(v, &stream, deadline_left_ms(deadline, now, most));
     }
 }
 
@@ -289,8 +287,10 @@ int watch_open(struct vigil *v, struct filter *filter, struct watch_cursor *curs
         free(w);
         return connection_fail(v, ERR_NO_MEMORY, NULL);
     }
-    watch_rule_init(&w->rule, options->since, options->position, false,
-                    (uint64_t)clock_now_ms() ^ (uint64_t)(uintptr_t)w, v->now_ms);
+    const uint64_t seed = (uint64_t)clock_now_ms() ^ (uint64_t)(uintptr_t)w;
+    wire_buffer_init(&w->live_bytes, SIZE_MAX / 2);
+    subscription_init(&w->subscription, seed);
+    watch_rule_init(&w->rule, options->since, options->position, false, seed, v->now_ms);
     if (cursor) {
         w->cursor = cursor;
         w->rule.epoch = cursor->epoch;
@@ -314,7 +314,7 @@ void watch_restart(struct vigil_watch *w, const vigil_watch_options *options)
     pending_abandon(&v->pending, w);
     replay_call_reset(v, &w->replay);
     close_stream(w);
-    held_message_drop(&w->chunk);
+    watch_drop_chunk(w);
     if (w->before)
         before_reset(w->before);
     watch_rule_init(&w->rule, options->since, options->position, options->no_reconnect,
@@ -384,7 +384,9 @@ void vigil_watch_close(vigil_watch *w)
     pending_abandon(&v->pending, w);
     replay_call_reset(v, &w->replay);
     close_stream(w);
-    held_message_drop(&w->chunk);
+    subscription_free(&w->subscription);
+    wire_buffer_free(&w->live_bytes);
+    watch_drop_chunk(w);
     before_free(w->before);
     for (struct vigil_watch **link = &v->watches; *link; link = &(*link)->next) {
         if (*link == w) {

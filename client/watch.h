@@ -1,5 +1,5 @@
 /*
- * watch.h - a watch: the rule (watch_rule.h) with its sockets. A SUB socket of
+ * watch.h - a watch: the rule (watch_rule.h) with its sockets. A subscription of
  * its own for the live stream, the connection's request socket for opening and
  * renewing, the connection's replay socket for what is missing.
  *
@@ -12,12 +12,13 @@
 #include "client/before.h"
 #include "client/connection.h"
 #include "client/record_reader.h"
+#include "client/subscription.h"
 #include "client/watch_rule.h"
 #include "protocol/filter.h"
 
+/* Its bytes are elsewhere: in live_bytes or chunk_message. */
 struct held_message {
     bool held;
-    zmq_msg_t message;
     struct wire_reader reader;
     uint32_t left; /* records */
 };
@@ -32,12 +33,14 @@ struct vigil_watch {
     bool bookmarks;
     struct watch_cursor *cursor; /* NULL: none */
 
-    void *stream; /* SUB */
+    struct subscription subscription;
     uint8_t topic[TOPIC_SIZE];
     bool has_topic;
     bool must_subscribe; /* the topic is new */
     struct held_message live;
+    struct wire_buffer live_bytes;
     struct held_message chunk;
+    zmq_msg_t chunk_message; /* chunk is held: in use */
     struct replay_call replay;
     struct before *before; /* previous values; NULL: not asked for */
 

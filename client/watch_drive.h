@@ -15,6 +15,11 @@ static inline bool watch_is_asking_before(const struct vigil_watch *w)
 {
     return w->before && before_is_asking(w->before);
 }
-void held_message_drop(struct held_message *m);
+void watch_drop_chunk(struct vigil_watch *w);
+/* Messages of the stream are wanted. */
+static inline bool watch_reads_stream(const struct vigil_watch *w)
+{
+    return w->rule.state == WATCH_LIVE && !watch_is_asking_before(w);
+}
 
 #endif

@@ -4,7 +4,6 @@
  */
 #include "client/watch_drive.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -93,7 +92,7 @@ static enum handing hand_out_chunk(struct vigil_watch *w)
         enum watch_verdict verdict =
             err ? WATCH_BREAK : watch_rule_replay_record(&w->rule, header.seq);
         if (verdict == WATCH_BREAK) {
-            held_message_drop(m);
+            watch_drop_chunk(w);
             watch_rule_chunk_bad(&w->rule, w->connection->now_ms, err ? err : ERR_CORRUPT);
             return HANDED_NOTHING;
         }
@@ -103,7 +102,7 @@ static enum handing hand_out_chunk(struct vigil_watch *w)
         if (verdict == WATCH_DELIVER)
             return hand_out_record(w, record, &header);
     }
-    held_message_drop(m);
+    watch_drop_chunk(w);
     bool moved = watch_rule_chunk_done(&w->rule, w->connection->now_ms);
     return moved ? hand_out_bookmark(w) : HANDED_NOTHING;
 }
@@ -113,20 +112,17 @@ static enum handing hand_out_chunk(struct vigil_watch *w)
 static bool receive_live(struct vigil_watch *w)
 {
     struct held_message *m = &w->live;
-    if (!w->stream)
+    if (!subscription_receive(&w->subscription, &w->live_bytes, w->connection->now_ms))
         return false;
-    zmq_msg_init(&m->message);
-    int got = zmq_msg_recv(&m->message, w->stream, ZMQ_DONTWAIT);
-    while (got < 0 && zmq_errno() == EINTR)
-        got = zmq_msg_recv(&m->message, w->stream, ZMQ_DONTWAIT);
-    if (got < 0) {
-        zmq_msg_close(&m->message);
-        return false;
-    }
     m->held = true;
     m->left = 0;
-    m->reader = wire_reader_of(zmq_msg_data(&m->message), zmq_msg_size(&m->message));
+    m->reader = wire_reader_of(w->live_bytes.data, w->live_bytes.size);
     return true;
+}
+
+static void drop_live(struct vigil_watch *w)
+{
+    w->live = (struct held_message){.held = false};
 }
 
 /* Reads the message's head; a bookmark or a notice is dealt with at once. */
@@ -139,7 +135,7 @@ static enum handing start_live(struct vigil_watch *w)
     struct stream_bookmark bookmark;
     uint64_t prev;
     uint64_t seq;
-    if (zmq_msg_more(&m->message) || stream_read_header(&m->reader, &header) != ERR_OK) {
+    if (stream_read_header(&m->reader, &header) != ERR_OK) {
         watch_rule_garbled(rule, now);
     } else if (memcmp(header.topic, w->topic, TOPIC_SIZE) != 0 ||
                !watch_rule_heard(rule, now, header.epoch, header.incarnation)) {
@@ -154,12 +150,12 @@ static enum handing start_live(struct vigil_watch *w)
             watch_rule_garbled(rule, now);
     } else if (stream_read_bookmark(&m->reader, &bookmark) == ERR_OK) {
         enum watch_verdict verdict = watch_rule_bookmark(rule, now, &bookmark);
-        held_message_drop(m);
+        drop_live(w);
         return verdict == WATCH_BREAK ? HANDED_NOTHING : hand_out_bookmark(w);
     } else {
         watch_rule_garbled(rule, now);
     }
-    held_message_drop(m);
+    drop_live(w);
     return HANDED_NOTHING;
 }
 
@@ -182,7 +178,7 @@ static enum handing hand_out_live(struct vigil_watch *w)
         if (verdict == WATCH_DELIVER)
             return hand_out_record(w, record.data, &header);
     }
-    held_message_drop(m);
+    drop_live(w);
     return HANDED_NOTHING;
 }
 
@@ -240,25 +236,11 @@ int watch_fail(struct vigil_watch *w, int error)
     }
 }
 
-static bool reads_stream(const struct vigil_watch *w)
-{
-    return w->rule.state == WATCH_LIVE && !watch_is_asking_before(w);
-}
-
-/* Reads what ZeroMQ has to say on a socket that is left unread, so that its descriptor rests. */
-static void quiet_stream(struct vigil_watch *w)
-{
-    int events;
-    size_t size = sizeof events;
-    if (w->descriptor && w->stream && !reads_stream(w))
-        zmq_getsockopt(w->stream, ZMQ_EVENTS, &events, &size);
-}
-
 static int time_out(struct vigil_watch *w)
 {
     struct vigil *v = w->connection;
-    quiet_stream(w);
     if (w->descriptor) {
+        subscription_watch(&w->subscription, watch_reads_stream(w));
         int64_t due = watch_due_ms(w);
         int most = connection_due_ms(v);
         descriptor_arm(w->descriptor, deadline_left_ms(due, v->now_ms, most));
@@ -298,8 +280,8 @@ int vigil_watch_next(vigil_watch *w, int timeout_ms, const vigil_event **ret_eve
         }
         int64_t now = clock_now_ms();
         int most = deadline_left_ms(watch_due_ms(w), v->now_ms, 1000);
-        err = connection_wait(v, reads_stream(w) ? w->stream : NULL,
-                              deadline_left_ms(deadline, now, most));
+        const struct pollfd stream = subscription_wanted(&w->subscription, watch_reads_stream(w));
+        err = connection_wait(v, &stream, deadline_left_ms(deadline, now, most));
         if (err)
             return connection_fail(v, err, NULL);
         connection_step(v);
@@ -349,7 +331,7 @@ int vigil_watch_fd(vigil_watch *w)
         w->replay.descriptor = d;
         if (w->before)
             before_set_descriptor(w->before, d);
-        descriptor_add(d, w->stream);
+        w->subscription.watcher = d;
     }
     return w->descriptor->epoll;
 }

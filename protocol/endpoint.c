@@ -68,19 +68,12 @@ int endpoint_parse(const char *text, struct endpoint *ret_endpoint, struct failu
     return err;
 }
 
-static void format_with(const struct endpoint *e, uint16_t port, struct bytes suffix,
-                        char out[ENDPOINT_SIZE])
-{
-    if (e->kind == ENDPOINT_IPC)
-        snprintf(out, ENDPOINT_SIZE, "%s%s%.*s", ipc_scheme, e->path, (int)suffix.size,
-                 suffix.size ? (const char *)suffix.data : "");
-    else
-        snprintf(out, ENDPOINT_SIZE, "%s%s:%u", tcp_scheme, e->host, (unsigned)port);
-}
-
 void endpoint_format(const struct endpoint *e, char out[ENDPOINT_SIZE])
 {
-    format_with(e, e->port, (struct bytes){0}, out);
+    if (e->kind == ENDPOINT_IPC)
+        snprintf(out, ENDPOINT_SIZE, "%s%s", ipc_scheme, e->path);
+    else
+        snprintf(out, ENDPOINT_SIZE, "%s%s:%u", tcp_scheme, e->host, (unsigned)e->port);
 }
 
 bool endpoint_is_local(const struct endpoint *e)
@@ -118,23 +111,22 @@ static uint16_t derive_port(const struct endpoint *e, enum endpoint_role role,
 }
 
 int endpoint_derive(const struct endpoint *e, enum endpoint_role role,
-                    const struct reply_hello *hello, char out[ENDPOINT_SIZE])
+                    const struct reply_hello *hello, struct endpoint *ret_derived)
 {
-    if (role == ENDPOINT_REQUEST) {
-        endpoint_format(e, out);
-        return ERR_OK;
-    }
+    struct endpoint derived = *e;
     struct bytes suffix = role == ENDPOINT_STREAM ? hello->stream_suffix : hello->replay_suffix;
-    uint16_t port = 0;
-    if (e->kind == ENDPOINT_IPC) {
-        if (!suffix_valid(suffix))
+    if (role != ENDPOINT_REQUEST && e->kind == ENDPOINT_IPC) {
+        size_t size = strlen(e->path);
+        if (!suffix_valid(suffix) || size > ENDPOINT_PATH_MAX)
             return ERR_MALFORMED;
-    } else {
-        port = derive_port(e, role, hello);
-        if (port == 0)
+        memcpy(derived.path + size, suffix.data, suffix.size);
+        derived.path[size + suffix.size] = '\0';
+    } else if (role != ENDPOINT_REQUEST) {
+        derived.port = derive_port(e, role, hello);
+        if (derived.port == 0)
             return ERR_MALFORMED;
     }
-    format_with(e, port, suffix, out);
+    *ret_derived = derived;
     return ERR_OK;
 }
 

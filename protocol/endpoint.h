@@ -34,7 +34,8 @@ struct endpoint {
     enum endpoint_kind kind;
     uint16_t port;                    /* tcp; 0 is meaningful to a server only */
     char host[ENDPOINT_HOST_MAX + 1]; /* tcp: a name, an address, [an IPv6 address] or "*" */
-    char path[ENDPOINT_PATH_MAX + 1]; /* ipc */
+    char path[ENDPOINT_PATH_MAX + ENDPOINT_SUFFIX_MAX +
+              1]; /* ipc; of a derived one with its suffix */
 };
 
 /* ERR_OK or ERR_INVALID; failure (may be NULL) says what is wrong with the text. */
@@ -47,7 +48,7 @@ bool endpoint_is_local(const struct endpoint *e);
  * or the ports of the row that has e's port; where no row has it (a forwarded
  * port), port + 1 and + 2. ERR_OK, or ERR_MALFORMED for a hello that makes no sense. */
 int endpoint_derive(const struct endpoint *e, enum endpoint_role role,
-                    const struct reply_hello *hello, char out[ENDPOINT_SIZE]);
+                    const struct reply_hello *hello, struct endpoint *ret_derived);
 
 /* The endpoint of a server or client that is given none:
  * ipc://RUNTIME_DIR/vigil.sock, or without a usable runtime_dir (NULL, empty,

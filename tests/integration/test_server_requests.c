@@ -86,11 +86,12 @@ static void hello_tells_what_a_client_needs(void **state)
     assert_true(f.client.reply_header.incarnation != 0);
 
     struct endpoint e;
-    char stream[ENDPOINT_SIZE];
+    struct endpoint derived;
     char replay[ENDPOINT_SIZE];
     assert_int_equal(endpoint_parse(f.server.endpoints[0], &e, NULL), ERR_OK);
-    assert_int_equal(endpoint_derive(&e, ENDPOINT_STREAM, &hello, stream), ERR_OK);
-    assert_int_equal(endpoint_derive(&e, ENDPOINT_REPLAY, &hello, replay), ERR_OK);
+    assert_int_equal(endpoint_derive(&e, ENDPOINT_STREAM, &hello, &derived), ERR_OK);
+    assert_int_equal(endpoint_derive(&e, ENDPOINT_REPLAY, &hello, &derived), ERR_OK);
+    endpoint_format(&derived, replay);
     struct raw_client other;
     raw_open(&other, f.zmq, replay);
     raw_begin(&other, 0);

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "client/watch.h"
 #include "tests/support/client_fixture.h"
 
 #include <poll.h>
@@ -421,6 +422,27 @@ static void descriptors_drive_watches(void **state)
     vigil_close(writer);
 }
 
+/* The connection of the stream alone: the watch goes on as if nothing had been. */
+static void a_stream_that_breaks_off(void **state)
+{
+    (void)state;
+    vigil_watch *w = watch(f.v, NULL, VIGIL_SINCE_NOW, 0, 0);
+    for (int64_t i = 0; i < 50; i++) {
+        put_integer(f.v, "a", 2 * i);
+        assert_true(w->subscription.link.fd >= 0);
+        assert_int_equal(shutdown(w->subscription.link.fd, i % 2 ? SHUT_RDWR : SHUT_WR), 0);
+        put_integer(f.v, "a", 2 * i + 1);
+        expect_run(w, 2 * i, 2, NULL);
+        while (w->subscription.state != SUBSCRIPTION_UP) {
+            const vigil_event *event;
+            assert_int_equal(vigil_watch_next(w, 10, &event), VIGIL_TIMEOUT);
+        }
+        assert_true(vigil_watch_connected(w));
+    }
+    assert_int_equal(w->rule.reopened, 0);
+    vigil_watch_close(w);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define TEST_NARROW(name) cmocka_unit_test_setup_teardown(name, set_up_narrow, tear_down)
 
@@ -439,6 +461,7 @@ int main(void)
         TEST(watches_share_a_connection),
         TEST(replays_stand_in_line),
         TEST(descriptors_drive_watches),
+        TEST(a_stream_that_breaks_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,21 +190,21 @@ uint8_t *raw_server_read_frame(struct raw_server *s, uint8_t *ret_flags, size_t 
 
 /* ---- messages ---- */
 
-bool raw_server_handshake(struct raw_server *s)
+bool raw_server_handshake(struct raw_server *s, const char *own, const char *peer)
 {
     uint8_t greeting[ZMTP_GREETING_SIZE];
     uint8_t ready[ZMTP_READY_MAX];
     uint8_t flags = 0;
     size_t size = 0;
     zmtp_greeting(greeting);
-    const size_t ready_size = zmtp_ready(ready, "ROUTER");
+    const size_t ready_size = zmtp_ready(ready, own);
     if (!raw_server_send(s, greeting, sizeof greeting) || !raw_server_send(s, ready, ready_size) ||
         !receive(s, greeting, sizeof greeting))
         return false;
     uint8_t *body = raw_server_read_frame(s, &flags, &size);
-    bool is_dealer = body && flags == ZMTP_COMMAND && memmem(body, size, "DEALER", 6);
+    bool fits = body && flags == ZMTP_COMMAND && memmem(body, size, peer, strlen(peer));
     free(body);
-    return is_dealer && greeting[0] == 0xff;
+    return fits && greeting[0] == 0xff;
 }
 
 bool raw_server_take(struct raw_server *s)
@@ -284,8 +284,8 @@ static bool answer_hello(struct raw_server *s)
 
 bool raw_server_welcome(struct raw_server *s)
 {
-    return raw_server_accept(s) && raw_server_handshake(s) && raw_server_take(s) &&
-           s->request.op == OP_HELLO && answer_hello(s);
+    return raw_server_accept(s) && raw_server_handshake(s, "ROUTER", "DEALER") &&
+           raw_server_take(s) && s->request.op == OP_HELLO && answer_hello(s);
 }
 
 bool raw_server_ended(struct raw_server *s)

@@ -51,8 +51,8 @@ bool raw_server_send(struct raw_server *s, const void *data, size_t size);
 bool raw_server_send_frame(struct raw_server *s, uint8_t flags, const void *data, size_t size);
 /* A frame; its body is freed by the caller. NULL: there is none. */
 uint8_t *raw_server_read_frame(struct raw_server *s, uint8_t *ret_flags, size_t *ret_size);
-/* Both introductions. */
-bool raw_server_handshake(struct raw_server *s);
+/* Both introductions, of this socket type and of the one that the peer must have. */
+bool raw_server_handshake(struct raw_server *s, const char *own, const char *peer);
 /* A request message, other frames left out. */
 bool raw_server_take(struct raw_server *s);
 /* accept, handshake, hello and its answer. */

@@ -29,27 +29,7 @@ enum {
 };
 static const uint64_t hello_id = UINT64_MAX;
 
-/* ---- sockets ---- */
-
-void *channel_socket_new(struct vigil *v, int type)
-{
-    const int linger = 0;
-    const int ipv6 = 1;
-    const int keepalive = 1;
-    const int reconnect_first = BACKOFF_FIRST_MS;
-    const int reconnect_most = BACKOFF_MOST_MS;
-    const int64_t message_max = (int64_t)LIMIT_REPLY_SIZE + (int64_t)LIMIT_RECORD_SIZE;
-    void *socket = zmq_socket(v->context, type);
-    if (!socket)
-        return NULL;
-    zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
-    zmq_setsockopt(socket, ZMQ_IPV6, &ipv6, sizeof ipv6);
-    zmq_setsockopt(socket, ZMQ_TCP_KEEPALIVE, &keepalive, sizeof keepalive);
-    zmq_setsockopt(socket, ZMQ_RECONNECT_IVL, &reconnect_first, sizeof reconnect_first);
-    zmq_setsockopt(socket, ZMQ_RECONNECT_IVL_MAX, &reconnect_most, sizeof reconnect_most);
-    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &message_max, sizeof message_max);
-    return socket;
-}
+/* ---- the link ---- */
 
 static int channel_fd(const struct vigil *v)
 {

@@ -18,8 +18,5 @@ void channel_look(struct vigil *v);
 void channel_watch(struct vigil *v);
 /* Moves now_ms, stalled_ms and silent_ms on. */
 void channel_advance_clock(struct vigil *v);
-/* A ZeroMQ socket of the library's making, for streams and replays: no lingering, bounded messages. NULL: out of sockets or memory.
- */
-void *channel_socket_new(struct vigil *v, int type);
 
 #endif

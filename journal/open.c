@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { REDO_AGAIN_BATCHES = 256 }; /* after which a redo log is tried again */
+
 static int open_environment(struct journal *j, struct failure *failure)
 {
     return environment_open(&j->environment, j->directory, 0, j->map_size, failure);
@@ -165,12 +167,17 @@ static int load(struct journal *j, uint64_t epoch, struct failure *failure)
     return ERR_OK;
 }
 
+static uint8_t durability_now(const struct journal *j)
+{
+    return (uint8_t)(j->redo.active ? META_REDO : j->durability);
+}
+
 /* Writes the meta row in a synced transaction of its own. */
-static int store_mark(struct journal *j, bool clean, struct failure *failure)
+static int store_mark(struct journal *j, bool clean, uint8_t durability, struct failure *failure)
 {
     struct meta m = j->meta;
     m.clean = clean;
-    m.durability = (uint8_t)(j->redo.active ? META_REDO : j->durability);
+    m.durability = durability;
     journal_boot_id(m.boot_id);
     MDB_txn *txn = NULL;
     int rc = mdb_txn_begin(j->environment.lmdb, NULL, 0, &txn);
@@ -204,6 +211,8 @@ static bool syncs_later(const struct journal *j)
 static int begin_redo(struct journal *j, uint64_t redo_bytes, struct failure *failure)
 {
     int err = redo_start(j, redo_bytes, failure);
+    j->redo.is_missed = err == ERR_NO_SPACE;
+    j->redo.again_at = j->batches + REDO_AGAIN_BATCHES;
     return err == ERR_NO_SPACE ? ERR_OK : err;
 }
 
@@ -217,7 +226,7 @@ static int begin_running(struct journal *j, uint64_t redo_bytes, struct failure 
     if (err == ERR_OK && j->durability == JOURNAL_POWER)
         err = begin_redo(j, redo_bytes, failure);
     if (err == ERR_OK)
-        err = store_mark(j, false, failure);
+        err = store_mark(j, false, durability_now(j), failure);
     if (err == ERR_OK && j->durability == JOURNAL_POWER)
         err = mark_remove(j->directory, failure);
     if (err == ERR_OK && syncs_later(j))
@@ -352,7 +361,7 @@ static int mark_clean(struct journal *j, struct failure *failure)
         err = failure_set(failure, ERR_IO, "an earlier sync of the journal in %s failed",
                           j->directory);
     if (err == ERR_OK)
-        err = store_mark(j, true, failure);
+        err = store_mark(j, true, durability_now(j), failure);
     if (err == ERR_OK && j->durability == JOURNAL_PROCESS)
         err = mark_remove(j->directory, failure);
     return err ? err : redo_end(j, failure);
@@ -413,8 +422,8 @@ bool journal_sync_due(const struct journal *j)
 int journal_sync(struct journal *j, struct failure *failure)
 {
     pthread_rwlock_rdlock(&j->gate);
-    int err =
-        j->environment.lmdb && j->redo.active ? redo_advance(j, failure) : sync_data(j, failure);
+    int err = j->environment.lmdb && j->durability == JOURNAL_POWER ? redo_advance(j, failure)
+                                                                    : sync_data(j, failure);
     pthread_rwlock_unlock(&j->gate);
     return err;
 }
@@ -468,5 +477,67 @@ int journal_reopen(struct journal *j, struct failure *failure)
     int err = reopen_environment(j, failure);
     pthread_mutex_unlock(&j->readers_lock);
     pthread_rwlock_unlock(&j->gate);
+    return err;
+}
+
+/* ---- with and without a redo log ---- */
+
+static int shut_by(struct journal *j, struct failure *failure)
+{
+    struct failure reason = failure ? *failure : (struct failure){0};
+    journal_shut(j);
+    return failure_set(failure, ERR_IO, "%s", reason.text);
+}
+
+/* Without a log data.mdb counts only if it says that all of it is synced: so it says that first. */
+static int leave_redo(struct journal *j, struct failure *failure)
+{
+    struct redo *r = &j->redo;
+    pthread_mutex_lock(&r->lock);
+    int err = set_sync(j, true, failure);
+    if (err == ERR_OK)
+        err = store_mark(j, false, JOURNAL_POWER, failure);
+    bool is_marked = err == ERR_OK;
+    if (is_marked)
+        err = redo_end(j, failure);
+    pthread_mutex_unlock(&r->lock);
+    if (err == ERR_OK) {
+        r->is_missed = true;
+        r->again_at = j->batches + REDO_AGAIN_BATCHES;
+        return ERR_OK;
+    }
+    /* A log that may still be there knows nothing of what would follow. */
+    if (is_marked || journal_reopen(j, NULL) != ERR_OK)
+        return shut_by(j, failure);
+    return err;
+}
+
+/* Where that fails, it goes on without one. */
+static int miss_redo_no_longer(struct journal *j, struct failure *failure)
+{
+    int err = begin_redo(j, j->redo.switch_bytes, failure);
+    if (err != ERR_OK && redo_files_remove(j->directory, 0, failure) != ERR_OK)
+        return shut_by(j, failure);
+    j->redo.is_missed = !j->redo.active;
+    if (!j->redo.active)
+        return ERR_OK;
+    err = store_mark(j, false, META_REDO, failure);
+    if (err != ERR_OK)
+        return journal_reopen(j, NULL) == ERR_OK ? err : shut_by(j, failure);
+    return set_sync(j, false, failure);
+}
+
+int journal_choose_redo(struct journal *j, uint64_t bytes, struct failure *failure)
+{
+    struct redo *r = &j->redo;
+    bool leaves = r->active && r->too_small && bytes == 0;
+    bool begins = r->is_missed && bytes > 0 && j->batches >= r->again_at;
+    if (!leaves && !begins)
+        return ERR_OK;
+    int err = space_begin(j, bytes, failure);
+    if (err != ERR_OK)
+        return err;
+    err = leaves ? leave_redo(j, failure) : miss_redo_no_longer(j, failure);
+    space_end(j, err == ERR_OK);
     return err;
 }

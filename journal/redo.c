@@ -126,6 +126,7 @@ int redo_start(struct journal *j, uint64_t switch_bytes, struct failure *failure
         (void)redo_files_remove(j->directory, 0, &unused);
     }
     r->active = err == ERR_OK;
+    r->too_small = false;
     return err;
 }
 
@@ -259,6 +260,7 @@ static int make_room(struct journal *j, uint64_t size, struct failure *failure)
         if (err != ERR_OK)
             return err;
         rc = redo_extend(&r->files, r->segment, r->at + size, STEP_SMALL);
+        r->too_small = rc != 0 && j->space.reserve_too;
     }
     return rc ? redo_failure(j, rc, "extend the redo log of", failure) : ERR_OK;
 }

@@ -153,7 +153,10 @@ struct redo {
     unsigned segment; /* where entries go */
     uint64_t step;
     uint64_t switch_bytes;
-    uint64_t commits; /* LMDB's since the segment was begun */
+    uint64_t commits;  /* LMDB's since the segment was begun */
+    bool too_small;    /* a batch that may use the reserve found no room in it */
+    bool is_missed;    /* the disk is too full for a log, so that LMDB syncs each commit */
+    uint64_t again_at; /* then: the batch at which a log is tried again */
 
     /* Of the base: */
     pthread_mutex_t lock;
@@ -171,7 +174,7 @@ int redo_init(struct redo *r);
 void redo_free(struct redo *r);
 /* Begins a log: data.mdb is synced, and is its base. switch_bytes: journal_options.redo_bytes. */
 int redo_start(struct journal *j, uint64_t switch_bytes, struct failure *failure);
-/* Everything has been synced and marked: the log is removed. */
+/* Everything has been synced and marked: the log is removed. After an error it may still be there. */
 int redo_end(struct journal *j, struct failure *failure);
 /* Gives up the pins: the environment is about to be closed. */
 void redo_detach(struct journal *j);

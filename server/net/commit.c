@@ -362,10 +362,10 @@ int commit_background(struct turn *t, uint64_t now_us, struct failure *failure)
     if (checkpoint_wanted(t, now_us))
         core_checkpoint_start(t->core);
     int err = commit_batch(t, COMMIT_SLICE | COMMIT_COMPACT, true, &reason);
-    if (err == ERR_NO_SPACE && compact_due(t, true)) {
+    if (err == ERR_NO_SPACE && (compact_due(t, true) || is_awaited(t))) {
         /* Removing records makes room, and where a checkpoint holds that up, a slice of it too. */
         unsigned steps = COMMIT_COMPACT | COMMIT_RESERVE;
-        if (core_compact_target(t->core) != 0)
+        if (is_awaited(t))
             steps |= COMMIT_SLICE;
         reason.text[0] = '\0';
         err = commit_batch(t, steps, true, &reason);

@@ -54,16 +54,22 @@ expect 0 watch --since 0 --until-seq "$head"
 expect 0 compact --before "$head"
 until_true 20 "$VIGIL" put room '"again"' >/dev/null 2>&1
 fill
+large=$(printf '"%020000d"' 0)
+while "$VIGIL" put k/large "$large" >/dev/null 2>&1; do # to the brim
+    continue
+done
 head=$(head_seq)
 
-# A crash with a full disk, and a start on it.
+# A crash with a full disk, and a start on it. What the start gave back is somebody else's then.
 kill_server
 start_server --checkpoint-records 2000
+cat /dev/zero >"$disk/of-others" 2>/dev/null || true
 [[ $(head_seq) == "$head" ]] || fail "the head was $head, and is $(head_seq)"
 expect 0 get room
 out_is '"again"'
 expect 0 compact --before "$head"
 until_true 20 "$VIGIL" put room '"still"' >/dev/null 2>&1
+rm "$disk/of-others"
 stop_server
 expect 0 verify "$disk/data"
 

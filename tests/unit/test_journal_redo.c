@@ -701,6 +701,101 @@ static void test_a_full_disk_at_the_start(void **state)
     journal_fixture_check_records(f);
 }
 
+/* A row that no segment has room for, in a batch of what makes room. */
+static int put_large_session(struct journal_fixture *f)
+{
+    static uint8_t large[200 << 10];
+    sample_fill(&(struct sample){7}, large, sizeof large);
+    assert_ok(journal_batch_begin(f->j, 0, &f->failure), f);
+    assert_ok(journal_batch_put_session(f->j, 1, (struct bytes){large, sizeof large}, &f->failure),
+              f);
+    return journal_batch_commit(f->j, &f->failure);
+}
+
+static bool lmdb_syncs(const struct journal_fixture *f)
+{
+    unsigned flags = MDB_NOSYNC;
+    assert_int_equal(mdb_env_get_flags(f->j->environment.lmdb, &flags), 0);
+    return (flags & MDB_NOSYNC) == 0;
+}
+
+static void outgrow_the_log(struct journal_fixture *f)
+{
+    journal_fixture_open(f);
+    journal_fixture_append(f, BATCH);
+    disk.end = 128 << 10;
+    assert_int_equal(append_large(f), ERR_NO_SPACE); /* no reason to do without a log */
+    journal_fixture_append(f, BATCH);
+    assert_ok(journal_batch_begin(f->j, 0, &f->failure), f);
+    assert_ok(journal_batch_commit(f->j, &f->failure), f);
+    assert_true(f->j->redo.active);
+    assert_int_equal(put_large_session(f), ERR_NO_SPACE);
+    assert_int_equal(put_large_session(f), ERR_OK);
+    assert_false(f->j->redo.active || has_file(f, "redo.0") || has_file(f, "redo.1"));
+    assert_true(lmdb_syncs(f));
+    assert_false(journal_sync_due(f->j));
+    assert_ok(journal_sync(f->j, &f->failure), f);
+    journal_fixture_append(f, BATCH);
+}
+
+static void check_large_session(struct journal_fixture *f, uint64_t head)
+{
+    struct journal_reader *r = NULL;
+    struct journal_view view;
+    struct bytes row;
+    uint64_t session = 0;
+    struct journal_status s = journal_fixture_status(f);
+    assert_true(s.recovered && !s.new_epoch);
+    assert_int_equal(s.head, head);
+    journal_fixture_check_records(f);
+    assert_ok(journal_reader_open(f->j, &r, &f->failure), f);
+    assert_ok(journal_reader_begin(r, &view, &f->failure), f);
+    assert_ok(journal_reader_session(r, 1, &session, &row, &f->failure), f);
+    assert_int_equal(row.size, 200 << 10);
+    journal_reader_close(r);
+    journal_fixture_verify(f, 0);
+}
+
+/* What makes room never waits for room in the log; what was committed without one stays. */
+static void test_a_log_too_small_for_what_makes_room(void **state)
+{
+    struct journal_fixture *f = *state;
+    journal_fixture_in_child(outgrow_the_log, f);
+    boot = "second boot";
+    disk.end = 0;
+    journal_fixture_open(f);
+    check_large_session(f, 3 * BATCH);
+}
+
+static void outgrow_the_log_and_go_on(struct journal_fixture *f)
+{
+    outgrow_the_log(f);
+    disk.end = 32 << 10; /* nor is there room for a new one */
+    f->j->redo.again_at = f->j->batches;
+    journal_fixture_append(f, 1);
+    assert_true(f->j->redo.again_at > f->j->batches);
+    assert_false(f->j->redo.active || has_file(f, "redo.0") || has_file(f, "redo.0.new"));
+    disk.end = 0;
+    for (int i = 0; i < 300 && !f->j->redo.active; i++)
+        journal_fixture_append(f, 1);
+    assert_true(f->j->redo.active && has_file(f, "redo.0") && has_file(f, "redo.1"));
+    assert_false(lmdb_syncs(f));
+    copy_file(path_of(f, "data.mdb"), kept_path(f));
+    while (journal_fixture_status(f).head < 500)
+        journal_fixture_append(f, 1);
+}
+
+/* A log is begun again when there is room for one. */
+static void test_a_log_after_none(void **state)
+{
+    struct journal_fixture *f = *state;
+    journal_fixture_in_child(outgrow_the_log_and_go_on, f);
+    disk.end = 0;
+    lose_power(f);
+    journal_fixture_open(f);
+    check_large_session(f, 500);
+}
+
 /* The write or the sync of an entry fails: it is gone for good, also if it has reached the disk. */
 static void fail_and_die(struct journal_fixture *f)
 {
@@ -860,6 +955,8 @@ int main(void)
         TEST(test_a_copy_without_the_log),
         TEST(test_a_full_disk),
         TEST(test_a_full_disk_at_the_start),
+        TEST(test_a_log_too_small_for_what_makes_room),
+        TEST(test_a_log_after_none),
         TEST(test_entries_that_cannot_be_written),
         TEST(test_a_broken_disk),
         TEST(test_a_base_that_cannot_be_made),

@@ -2,7 +2,7 @@
  * test_server_commit.c - the journal's side of a turn, over a real journal whose
  * batches fail when the test says so.
  *
- * ctest: WRAP=journal_batch_compact
+ * ctest: WRAP=journal_batch_begin,journal_batch_compact
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +30,17 @@ static struct fixture {
 /* ---- a disk that is full ---- */
 
 static int compactions_that_fail;
+static bool only_the_reserve_is_left;
+
+int __real_journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failure);
+int __wrap_journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failure);
+
+int __wrap_journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failure)
+{
+    if (only_the_reserve_is_left && bytes > 0)
+        return failure_set(failure, ERR_NO_SPACE, "the disk is full, says the test");
+    return __real_journal_batch_begin(j, bytes, failure);
+}
 
 int __real_journal_batch_compact(struct journal *j, uint64_t target,
                                  const struct journal_retention *retention, uint64_t now_us,
@@ -59,6 +70,8 @@ static int set_up(void **state)
 {
     (void)state;
     f = (struct fixture){0};
+    compactions_that_fail = 0;
+    only_the_reserve_is_left = false;
     assert_true(temp_folder_make(f.folder));
     char directory[TEMP_FOLDER_SIZE + 8];
     snprintf(directory, sizeof directory, "%s/data", f.folder);
@@ -86,8 +99,8 @@ static const char *key_name(unsigned i)
     return name;
 }
 
-/* A batch of KEYS records, which a checkpoint is then to write. */
-static void put_keys_and_freeze(void)
+/* A batch of KEYS records. */
+static void put_keys(void)
 {
     core_fixture_begin(&f.core);
     core_fixture_message(&f.core, 0, 0);
@@ -96,6 +109,12 @@ static void put_keys_and_freeze(void)
     core_fixture_send(&f.core, "peer");
     assert_int_equal(commit_batch(&f.turn, 0, false, &f.failure), ERR_OK);
     core_fixture_commit(&f.core);
+}
+
+/* Which a checkpoint is then to write. */
+static void put_keys_and_freeze(void)
+{
+    put_keys();
     core_checkpoint_start(f.core.core);
     assert_int_equal(core_checkpoint_pending(f.core.core), KEYS);
 }
@@ -111,11 +130,28 @@ static size_t rows_in_state(void)
     return rows;
 }
 
-static uint64_t applied(void)
+static struct journal_status journal_now(void)
 {
     struct journal_status status;
     journal_status(f.journal, &status);
-    return status.applied;
+    return status;
+}
+
+static uint64_t applied(void)
+{
+    return journal_now().applied;
+}
+
+static void ask_for_compaction(uint64_t before)
+{
+    core_fixture_begin(&f.core);
+    core_fixture_message(&f.core, 0, 0);
+    request_start(&f.core, OP_COMPACT);
+    request_compact_write(&f.core.message, &(struct request_compact){.before = before});
+    request_finish(&f.core);
+    core_fixture_send(&f.core, "peer");
+    core_fixture_commit(&f.core);
+    assert_int_equal(core_compact_target(f.core.core), before);
 }
 
 /* ---- tests ---- */
@@ -151,12 +187,43 @@ static void a_slice_of_a_batch_that_goes_through_is_written_once(void **state)
     assert_false(commit_background_due(&f.turn, LATER_US + 1));
 }
 
+/* It waits for a checkpoint, and that has the reserve to be written from. */
+static void a_full_disk_does_not_hold_up_the_checkpoint_of_a_compaction(void **state)
+{
+    (void)state;
+    put_keys();
+    ask_for_compaction(KEYS);
+    only_the_reserve_is_left = true;
+    for (unsigned i = 1; i <= 5; i++)
+        assert_int_equal(commit_background(&f.turn, i * (uint64_t)LATER_US, &f.failure), ERR_OK);
+    assert_int_equal(rows_in_state(), KEYS);
+    assert_int_equal(applied(), KEYS);
+    assert_int_equal(journal_now().oldest, KEYS);
+    assert_int_equal(core_compact_target(f.core.core), 0);
+}
+
+/* The same where retention asks. */
+static void a_full_disk_does_not_hold_up_the_checkpoint_of_retention(void **state)
+{
+    (void)state;
+    f.turn.retention.records = 1;
+    put_keys();
+    f.turn.mutated_us = f.turn.now_us;
+    only_the_reserve_is_left = true;
+    for (unsigned i = 1; i <= 5; i++)
+        assert_int_equal(commit_background(&f.turn, i * (uint64_t)LATER_US, &f.failure), ERR_OK);
+    assert_int_equal(rows_in_state(), KEYS);
+    assert_int_equal(journal_now().oldest, KEYS);
+}
+
 int main(void)
 {
 #define COMMIT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         COMMIT_TEST(a_slice_whose_batch_failed_is_written_again),
         COMMIT_TEST(a_slice_of_a_batch_that_goes_through_is_written_once),
+        COMMIT_TEST(a_full_disk_does_not_hold_up_the_checkpoint_of_a_compaction),
+        COMMIT_TEST(a_full_disk_does_not_hold_up_the_checkpoint_of_retention),
     };
     return cmocka_run_group_tests_name("server commit", tests, NULL, NULL);
 }

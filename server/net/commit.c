@@ -291,6 +291,8 @@ int commit_batch(struct turn *t, unsigned steps, bool alone, struct failure *fai
     size_t records = core_batch_record_count(t->core);
     uint64_t one_row = (steps & COMMIT_SLICE) ? row_bytes(t) : 0;
     uint32_t rows = (steps & COMMIT_SLICE) ? slice_rows(t, alone, one_row) : 0;
+    if ((steps & COMMIT_RESERVE) && rows > t->reserve_rows)
+        rows = t->reserve_rows;
     uint32_t sessions = sessions_max(t, steps, alone);
     uint64_t cursor_bytes = core_cursor_row_bytes(t->core);
     uint64_t bytes = core_batch_record_bytes(t->core) + rows * one_row +
@@ -367,8 +369,12 @@ int commit_background(struct turn *t, uint64_t now_us, struct failure *failure)
         unsigned steps = COMMIT_COMPACT | COMMIT_RESERVE;
         if (is_awaited(t))
             steps |= COMMIT_SLICE;
-        reason.text[0] = '\0';
-        err = commit_batch(t, steps, true, &reason);
+        /* The reserve of a small disk may have room for a small slice only. */
+        t->reserve_rows = SLICE_ROWS_ALONE;
+        for (; err == ERR_NO_SPACE && t->reserve_rows > 0; t->reserve_rows /= 4) {
+            reason.text[0] = '\0';
+            err = commit_batch(t, steps, true, &reason);
+        }
     }
     if (err == ERR_OK)
         core_batch_commit(t->core);

@@ -61,6 +61,7 @@ struct turn {
     uint64_t applied;            /* as of the last commit */
     bool compact_more;           /* the last compaction step left something to do */
     bool compact_blocked;        /* it waits for a checkpoint */
+    uint32_t reserve_rows;       /* of a slice that is written from the reserve, at most */
     bool held;                   /* it stopped before a cursor */
     bool published;              /* since the caller cleared it: bookmarks will be due */
     bool emitted;                /* likewise: something was sent on the stream socket */

@@ -2,7 +2,7 @@
  * test_server_commit.c - the journal's side of a turn, over a real journal whose
  * batches fail when the test says so.
  *
- * ctest: WRAP=journal_batch_begin,journal_batch_compact
+ * ctest: WRAP=journal_batch_begin,journal_batch_put_row,journal_batch_compact
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,12 +31,15 @@ static struct fixture {
 
 static int compactions_that_fail;
 static bool only_the_reserve_is_left;
+static unsigned rows_that_fit; /* into a batch; 0: any number */
+static unsigned rows_put;      /* of the batch in hand */
 
 int __real_journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failure);
 int __wrap_journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failure);
 
 int __wrap_journal_batch_begin(struct journal *j, uint64_t bytes, struct failure *failure)
 {
+    rows_put = 0;
     if (only_the_reserve_is_left && bytes > 0)
         return failure_set(failure, ERR_NO_SPACE, "the disk is full, says the test");
     return __real_journal_batch_begin(j, bytes, failure);
@@ -64,6 +67,19 @@ int __wrap_journal_batch_compact(struct journal *j, uint64_t target,
                                         ret_blocked, failure);
 }
 
+int __real_journal_batch_put_row(struct journal *j, struct bytes key, const struct state_row *row,
+                                 struct failure *failure);
+int __wrap_journal_batch_put_row(struct journal *j, struct bytes key, const struct state_row *row,
+                                 struct failure *failure);
+
+int __wrap_journal_batch_put_row(struct journal *j, struct bytes key, const struct state_row *row,
+                                 struct failure *failure)
+{
+    if (rows_that_fit > 0 && rows_put++ == rows_that_fit)
+        return failure_set(failure, ERR_NO_SPACE, "the reserve is used up, says the test");
+    return __real_journal_batch_put_row(j, key, row, failure);
+}
+
 /* ---- the fixture ---- */
 
 static int set_up(void **state)
@@ -72,6 +88,7 @@ static int set_up(void **state)
     f = (struct fixture){0};
     compactions_that_fail = 0;
     only_the_reserve_is_left = false;
+    rows_that_fit = 0;
     assert_true(temp_folder_make(f.folder));
     char directory[TEMP_FOLDER_SIZE + 8];
     snprintf(directory, sizeof directory, "%s/data", f.folder);
@@ -202,6 +219,19 @@ static void a_full_disk_does_not_hold_up_the_checkpoint_of_a_compaction(void **s
     assert_int_equal(core_compact_target(f.core.core), 0);
 }
 
+static void a_small_reserve_takes_small_slices(void **state)
+{
+    (void)state;
+    put_keys();
+    ask_for_compaction(KEYS);
+    only_the_reserve_is_left = true;
+    rows_that_fit = 2;
+    for (unsigned i = 1; i <= 10; i++)
+        assert_int_equal(commit_background(&f.turn, i * (uint64_t)LATER_US, &f.failure), ERR_OK);
+    assert_int_equal(rows_in_state(), KEYS);
+    assert_int_equal(journal_now().oldest, KEYS);
+}
+
 /* The same where retention asks. */
 static void a_full_disk_does_not_hold_up_the_checkpoint_of_retention(void **state)
 {
@@ -224,6 +254,7 @@ int main(void)
         COMMIT_TEST(a_slice_of_a_batch_that_goes_through_is_written_once),
         COMMIT_TEST(a_full_disk_does_not_hold_up_the_checkpoint_of_a_compaction),
         COMMIT_TEST(a_full_disk_does_not_hold_up_the_checkpoint_of_retention),
+        COMMIT_TEST(a_small_reserve_takes_small_slices),
     };
     return cmocka_run_group_tests_name("server commit", tests, NULL, NULL);
 }

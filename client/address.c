@@ -22,11 +22,11 @@ struct address_lookup {
     struct address_list list; /* the thread's until is_answered */
 };
 
-static void unix_address(const char *path, struct address *ret_address)
+static void unix_address(const struct endpoint *e, struct address *ret_address)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     _Static_assert(ENDPOINT_PATH_MAX + ENDPOINT_SUFFIX_MAX < sizeof name.sun_path, "a path fits");
-    snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
+    snprintf(name.sun_path, sizeof name.sun_path, "%s%s", e->path, e->suffix);
     memcpy(&ret_address->name, &name, sizeof name);
     ret_address->size = sizeof name;
 }
@@ -64,7 +64,7 @@ bool address_of(const struct endpoint *e, struct address_list *ret_list)
     if (e->kind == ENDPOINT_TCP)
         return ask(e, AI_NUMERICHOST, ret_list);
     ret_list->count = 1;
-    unix_address(e->path, &ret_list->each[0]);
+    unix_address(e, &ret_list->each[0]);
     return true;
 }
 

@@ -43,7 +43,7 @@ const char *vigil_failure_text(const vigil *v)
  */
 static int check_private_folder(struct vigil *v)
 {
-    char folder[sizeof v->endpoint.path];
+    char folder[ENDPOINT_PATH_MAX + 1];
     struct stat s;
     snprintf(folder, sizeof folder, "%s", v->endpoint.path);
     char *slash = strrchr(folder, '/');

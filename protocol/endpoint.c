@@ -71,7 +71,7 @@ int endpoint_parse(const char *text, struct endpoint *ret_endpoint, struct failu
 void endpoint_format(const struct endpoint *e, char out[ENDPOINT_SIZE])
 {
     if (e->kind == ENDPOINT_IPC)
-        snprintf(out, ENDPOINT_SIZE, "%s%s", ipc_scheme, e->path);
+        snprintf(out, ENDPOINT_SIZE, "%s%s%s", ipc_scheme, e->path, e->suffix);
     else
         snprintf(out, ENDPOINT_SIZE, "%s%s:%u", tcp_scheme, e->host, (unsigned)e->port);
 }
@@ -116,11 +116,10 @@ int endpoint_derive(const struct endpoint *e, enum endpoint_role role,
     struct endpoint derived = *e;
     struct bytes suffix = role == ENDPOINT_STREAM ? hello->stream_suffix : hello->replay_suffix;
     if (role != ENDPOINT_REQUEST && e->kind == ENDPOINT_IPC) {
-        size_t size = strlen(e->path);
-        if (!suffix_valid(suffix) || size > ENDPOINT_PATH_MAX)
+        if (!suffix_valid(suffix))
             return ERR_MALFORMED;
-        memcpy(derived.path + size, suffix.data, suffix.size);
-        derived.path[size + suffix.size] = '\0';
+        memcpy(derived.suffix, suffix.data, suffix.size);
+        derived.suffix[suffix.size] = '\0';
     } else if (role != ENDPOINT_REQUEST) {
         derived.port = derive_port(e, role, hello);
         if (derived.port == 0)

@@ -32,10 +32,10 @@ enum endpoint_role { ENDPOINT_REQUEST = 0, ENDPOINT_STREAM = 1, ENDPOINT_REPLAY 
 
 struct endpoint {
     enum endpoint_kind kind;
-    uint16_t port;                    /* tcp; 0 is meaningful to a server only */
-    char host[ENDPOINT_HOST_MAX + 1]; /* tcp: a name, an address, [an IPv6 address] or "*" */
-    char path[ENDPOINT_PATH_MAX + ENDPOINT_SUFFIX_MAX +
-              1]; /* ipc; of a derived one with its suffix */
+    uint16_t port;                        /* tcp; 0 is meaningful to a server only */
+    char host[ENDPOINT_HOST_MAX + 1];     /* tcp: a name, an address, [an IPv6 address] or "*" */
+    char path[ENDPOINT_PATH_MAX + 1];     /* ipc */
+    char suffix[ENDPOINT_SUFFIX_MAX + 1]; /* ipc: of a derived one, behind the path */
 };
 
 /* ERR_OK or ERR_INVALID; failure (may be NULL) says what is wrong with the text. */
